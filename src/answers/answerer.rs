@@ -1,0 +1,52 @@
+use futures::stream::BoxStream;
+
+use crate::types::{Role, ThreadId, UserId};
+
+/// All that an answerer knows. It keeps nothing: the history was read from Postgres in the caller's lane, just now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Oldest first; the last one is the message to answer.
+    pub history: Vec<Said>,
+    pub metadata: Metadata,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub role: Role,
+    pub text: String,
+}
+
+/// Whom the answer is for. Leaves the process only where a provider has a place for it, and then hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    pub user_id: UserId,
+    pub thread_id: ThreadId,
+}
+
+/// Why an answer ended before its end, in words for the person who waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    #[error("The model server can't be reached.")]
+    Unreachable,
+    #[error("The model server did not go on for a minute.")]
+    Stalled,
+    #[error("The connection to the model server broke off in the middle of the answer.")]
+    Cut,
+    #[error("The model server is busy. Try again in {0} s.")]
+    Busy(u64),
+    #[error("The model server refused the request (status {0}).")]
+    Refused(u16),
+    #[error("The model server sent something that is no answer.")]
+    Malformed,
+    #[error("The answer grew longer than 1 MB and was cut there.")]
+    TooLong,
+}
+
+/// Writes answers, a piece at a time.
+pub trait Answerer: Send + Sync {
+    /// The name that is stored beside the answer.
+    fn model(&self) -> &str;
+
+    /// The pieces in order; after an error nothing more comes.
+    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>>;
+}

@@ -1,0 +1,190 @@
+//! Writing an answer: from the answerer's stream into chunks that are shown once they are committed. The first piece goes
+//! at once, the following ones in batches; a stop is heard between two pieces and while nothing comes.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    answerer::{AnswerError, Turn},
+    sql,
+};
+use crate::{
+    error::AppError,
+    server::{lanes::Reason, state::AppState},
+    types::{GenerationId, Status, UserId},
+};
+
+/// Pieces that come within this time share one transaction.
+const BATCH: Duration = Duration::from_millis(25);
+/// The lease is renewed this often while nothing comes; it lapses after ten seconds.
+const RENEW: Duration = Duration::from_secs(3);
+/// Bytes of the longest answer that is kept.
+const LONGEST: usize = 1_000_000;
+/// How often the process looks for answers whose writer died.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How long the feed is kept for clients that come back.
+const KEEP_FEED: f64 = 3600.0;
+
+/// Writes the answer in the background. The request that asked may end; the server waits for it when it stops.
+pub fn start(state: &AppState, generation: GenerationId, turn: Turn) {
+    let state = state.clone();
+    state.tasks.clone().spawn(async move { write(&state, generation, turn).await });
+}
+
+/// Writes the answer to its end.
+pub async fn write(state: &AppState, generation: GenerationId, turn: Turn) {
+    let user = turn.metadata.user_id;
+    let outcome = pieces(state, generation, turn).await;
+    state.hub.written(generation);
+    let (status, why) = match &outcome {
+        Ok(status) => (*status, String::new()),
+        Err(Broken::Answerer(error)) => (Status::Failed, error.to_string()),
+        // The database refused: the account was closed, or it is away. The lease says the rest.
+        Err(Broken::Database(error)) => {
+            tracing::warn!(%error, %generation, "an answer could not be written");
+            (Status::Interrupted, String::new())
+        }
+    };
+    if let Err(error) = end(state, user, generation, status, &why).await {
+        tracing::warn!(%error, %generation, "an answer could not be ended; its lease will lapse");
+    }
+}
+
+enum Broken {
+    Answerer(AnswerError),
+    Database(AppError),
+}
+
+impl From<AppError> for Broken {
+    fn from(error: AppError) -> Self {
+        Self::Database(error)
+    }
+}
+
+async fn pieces(state: &AppState, generation: GenerationId, turn: Turn) -> Result<Status, Broken> {
+    let user = turn.metadata.user_id;
+    let asked_to_stop = state.hub.writing(generation);
+    let mut stream = state.answerer.answer(turn);
+    let mut n = 0;
+    let mut written = 0;
+    let mut waiting = String::new();
+    let mut due = Instant::now();
+    loop {
+        let deadline = if waiting.is_empty() { Instant::now() + RENEW } else { due };
+        let piece = tokio::select! {
+            biased;
+            () = asked_to_stop.cancelled() => {
+                append(state, user, generation, &mut n, &mut waiting).await?;
+                return Ok(Status::Stopped);
+            }
+            () = sleep_until(deadline) => {
+                if !append(state, user, generation, &mut n, &mut waiting).await? {
+                    return Ok(Status::Stopped);
+                }
+                due = Instant::now() + BATCH;
+                continue;
+            }
+            piece = stream.next() => piece,
+        };
+        match piece {
+            Some(Ok(text)) => {
+                // Postgres keeps no NUL in a text.
+                let text = text.replace('\0', "\u{fffd}");
+                written += text.len();
+                waiting.push_str(&text);
+                if written > LONGEST {
+                    waiting.truncate(waiting.floor_char_boundary(waiting.len().saturating_sub(written - LONGEST)));
+                    append(state, user, generation, &mut n, &mut waiting).await?;
+                    return Err(Broken::Answerer(AnswerError::TooLong));
+                }
+            }
+            Some(Err(error)) => {
+                append(state, user, generation, &mut n, &mut waiting).await?;
+                return Err(Broken::Answerer(error));
+            }
+            None => {
+                if !waiting.is_empty() && !append(state, user, generation, &mut n, &mut waiting).await? {
+                    return Ok(Status::Stopped);
+                }
+                return Ok(Status::Done);
+            }
+        }
+    }
+}
+
+/// One transaction: what waits becomes the next chunk. False: stop.
+async fn append(
+    state: &AppState,
+    user: UserId,
+    generation: GenerationId,
+    n: &mut i32,
+    waiting: &mut String,
+) -> Result<bool, AppError> {
+    let mut lane = state.lanes.service(Reason::Generation(user)).await?;
+    let go_on = sql::append(&mut lane, generation, *n, waiting).await?;
+    lane.commit().await?;
+    if !waiting.is_empty() {
+        state.hub.wake();
+        *n += 1;
+        waiting.clear();
+    }
+    Ok(go_on)
+}
+
+async fn end(
+    state: &AppState,
+    user: UserId,
+    generation: GenerationId,
+    status: Status,
+    why: &str,
+) -> Result<(), AppError> {
+    let mut lane = state.lanes.service(Reason::Generation(user)).await?;
+    sql::finish(&mut lane, generation, status, why).await?;
+    lane.commit().await?;
+    state.hub.wake();
+    Ok(())
+}
+
+/// Until the server stops: ends what a dead process left running, and forgets what is old.
+pub async fn sweep_forever(state: AppState) {
+    let mut forgot = None::<Instant>;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            () = state.stopping.cancelled() => return,
+        }
+        if let Err(error) = sweep(&state).await {
+            tracing::warn!(%error, "sweeping");
+        }
+        if forgot.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
+            forgot = Some(Instant::now());
+            if let Err(error) = forget(&state).await {
+                tracing::warn!(%error, "forgetting");
+            }
+        }
+    }
+}
+
+/// One round: every answer whose lease has lapsed is marked as interrupted, with what had been written of it.
+pub async fn sweep(state: &AppState) -> Result<(), AppError> {
+    let mut lane = state.lanes.service(Reason::Sweep).await?;
+    let lapsed = sql::lapsed(&mut lane).await?;
+    lane.commit().await?;
+    for (generation, user) in lapsed {
+        match end(state, user, generation, Status::Interrupted, "").await {
+            // A closed account's answer stays as it is: nobody reads it.
+            Ok(()) | Err(AppError::Forbidden) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn forget(state: &AppState) -> Result<(), AppError> {
+    let mut lane = state.lanes.service(Reason::Sweep).await?;
+    crate::live::sql::prune(&mut lane, KEEP_FEED).await?;
+    crate::accounts::sql::sweep(&mut lane).await?;
+    lane.commit().await
+}

@@ -1,0 +1,32 @@
+//! moat: private AI chat in which Postgres itself is the wall between people.
+//!
+//! A request, hop by hop: the browser calls a server function (`<room>/server_fns.rs`), which opens a lane
+//! (`server/lanes.rs`) as its caller, runs a query (`<room>/sql.rs`) under the policies of `migrations/`, and gives back
+//! what a screen shows (`<room>/model.rs`), which a component draws (`<room>/page.rs`, `<room>/parts.rs`).
+//!
+//! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`live`] (what
+//! changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`].
+
+#![recursion_limit = "256"]
+
+#[macro_use]
+pub mod types;
+
+pub mod accounts;
+pub mod answers;
+pub mod app;
+pub mod error;
+pub mod guide;
+pub mod live;
+#[cfg(feature = "ssr")]
+pub mod server;
+pub mod threads;
+pub mod ui;
+
+/// The browser's entry: makes the page that the server rendered come alive.
+#[cfg(feature = "hydrate")]
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn hydrate() {
+    console_error_panic_hook::set_once();
+    leptos::mount::hydrate_body(app::App);
+}

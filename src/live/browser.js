@@ -1,0 +1,118 @@
+// One event stream for all tabs of a browser: over HTTP/1.1 a browser opens six connections to a host, and a seventh tab
+// with a stream of its own would hang every request. The tabs elect a leader by a lock; it holds the stream and passes
+// events on. Hidden tabs let go, so that the leader is a tab that somebody looks at.
+
+const KEEP = 3000; // events that can be told again to a view that opens later
+let started = false;
+let recent = []; // {pos, json}, oldest first
+let last = 0; // the place up to which this tab has heard
+let floor = 0; // events up to here are not in `recent`
+let listeners = new Map();
+let nextId = 1;
+let release = null;
+let channel = null;
+let lockName = "";
+let state = "connecting";
+
+function hear(pos, json, resync) {
+  if (!resync && pos <= last) return;
+  last = Math.max(last, pos);
+  if (resync) {
+    recent = [];
+    floor = last;
+  } else {
+    recent.push({ pos, json });
+    if (recent.length > KEEP) floor = recent.shift().pos;
+  }
+  for (const { tell } of [...listeners.values()]) tell(json);
+}
+
+function show(next) {
+  state = next;
+  document.documentElement.dataset.live = next;
+}
+
+function lead() {
+  return new Promise((done) => {
+    let source = null;
+    let timer = null;
+    let wait = 500;
+    const open = () => {
+      source = new EventSource(`/live?after=${last}`);
+      source.onopen = () => {
+        wait = 500;
+        show("live");
+        channel.postMessage({ state: "live" });
+      };
+      source.onmessage = (message) => {
+        const resync = message.data.includes('"kind":"resync"');
+        const pos = Number(message.lastEventId);
+        hear(pos, message.data, resync);
+        channel.postMessage({ pos, json: message.data, resync });
+      };
+      source.onerror = () => {
+        show("connecting");
+        channel.postMessage({ state: "connecting" });
+        // The browser tries again by itself unless the answer was a refusal; then we do, more and more slowly.
+        if (source.readyState === EventSource.CLOSED) {
+          timer = setTimeout(open, wait);
+          wait = Math.min(wait * 2, 30000);
+        }
+      };
+    };
+    open();
+    release = () => {
+      clearTimeout(timer);
+      source.close();
+      release = null;
+      done();
+    };
+  });
+}
+
+function ask() {
+  if (release || document.hidden) return;
+  navigator.locks.request(lockName, () => (document.hidden ? undefined : lead()));
+}
+
+export function start(name, after) {
+  if (started) return;
+  started = true;
+  last = after;
+  floor = after;
+  lockName = `moat-live-${name}`;
+  channel = new BroadcastChannel(lockName);
+  channel.onmessage = ({ data }) => {
+    if (data.want !== undefined) {
+      // Somebody opened with an older page: the leader tells again what it remembers.
+      if (!release) return;
+      channel.postMessage({ state });
+      if (data.want < floor) channel.postMessage({ pos: last, json: JSON.stringify({ pos: last, event: { kind: "resync" } }), resync: true });
+      else for (const { pos, json } of recent) if (pos > data.want) channel.postMessage({ pos, json, resync: false });
+    } else if (data.state) show(data.state);
+    else hear(data.pos, data.json, data.resync);
+  };
+  show("connecting");
+  channel.postMessage({ want: last });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) release?.();
+    else {
+      channel.postMessage({ want: last });
+      ask();
+    }
+  });
+  ask();
+}
+
+// Tells `tell` every event after `after`, those that came before this call included. Null: too long ago, read anew.
+export function subscribe(after, tell) {
+  const id = nextId++;
+  listeners.set(id, { tell });
+  if (after < floor) return -id;
+  for (const { pos, json } of recent) if (pos > after) tell(json);
+  return id;
+}
+
+export function unsubscribe(id) {
+  listeners.delete(Math.abs(id));
+}

@@ -1,0 +1,368 @@
+//! The commands. Each says what it did in words, and ends with a status that a script can use.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use leptos::config::LeptosOptions;
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    check,
+    config::{AnswererKind, BadSetting, Config},
+    demo,
+    jwt::Tokens,
+    keys::{self, Keys},
+    lanes::{self, Lanes},
+    migrate::{self, MigrateError},
+    openai::OpenAi,
+    passwords::Passwords,
+    postgres::{self, Durability, Embedded, PostgresError},
+    router,
+    state::AppState,
+    telemetry,
+};
+use crate::{
+    answers::{answerer::Answerer, embedded, run},
+    error::AppError,
+    guide::library::Library,
+    live::hub::Hub,
+};
+
+/// Private AI chat in which Postgres itself is the wall between people.
+///
+/// Without DATABASE_URL it runs a database of its own, in the folder MOAT_DATA.
+#[derive(Parser)]
+#[command(name = "moat", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    config: Config,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the pages (what `moat` does by itself).
+    Serve,
+    /// Bring the schema up to date and make the login roles.
+    Migrate,
+    /// Make demo people with demo chats.
+    Seed,
+    /// Prove that the wall stands; exits with 1 when it has a hole.
+    Check,
+    /// About the database.
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum DbCommand {
+    /// Print an address of the database, for psql and pg_dump. The embedded database answers while moat runs.
+    Url {
+        /// As whom. Unset: super for the embedded database, else login.
+        #[arg(long, value_enum)]
+        role: Option<DbRole>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DbRole {
+    /// The user lane's login: may do nothing outside a lane.
+    Login,
+    /// The owner of the schema; row security binds it too.
+    Owner,
+    /// The superuser of the embedded database.
+    Super,
+}
+
+/// Why a command ended early.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    #[error("The database does not answer: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("{what}: {cause}")]
+    Io { what: String, cause: io::Error },
+    #[error("The wall has a hole, so the server does not start. `moat check` shows the same report.\n{0}")]
+    Hole(String),
+    #[error("{0}")]
+    Words(String),
+}
+
+impl Cli {
+    /// Runs the command to its end.
+    pub fn run(self) -> ExitCode {
+        let result =
+            self.config.check().and_then(|()| telemetry::start(&self.config)).map_err(Stop::from).and_then(|()| {
+                let runtime = tokio::runtime::Builder::new_multi_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(|cause| Stop::Io { what: "start".into(), cause })?;
+                runtime.block_on(async {
+                    match self.command.unwrap_or(Command::Serve) {
+                        Command::Serve => serve(self.config).await,
+                        Command::Migrate => {
+                            with_database(self.config, |_, _| async { Ok("The schema is up to date.".to_owned()) })
+                                .await
+                        }
+                        Command::Seed => {
+                            with_database(self.config, |state, _| async move { Ok(demo::seed(&state).await?) }).await
+                        }
+                        Command::Check => {
+                            with_database(self.config, |_, logins| async move { report(&logins).await }).await
+                        }
+                        Command::Db { command: DbCommand::Url { role } } => url(&self.config, role).await,
+                    }
+                })
+            });
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(stop) => {
+                drop(writeln!(io::stderr(), "moat: {stop}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+/// The two logins of a database that is ready.
+struct Logins {
+    user: PgConnectOptions,
+    service: PgConnectOptions,
+}
+
+/// A database that is up to date, and how to let go of it.
+struct Database {
+    logins: Logins,
+    embedded: Option<Embedded>,
+    secret: String,
+}
+
+impl Database {
+    /// Starts or adopts the embedded cluster, or connects to the one of the settings; migrates when it may.
+    async fn open(config: &Config) -> Result<Self, Stop> {
+        if let (Some(user_url), Some(service_url)) = (&config.database_url, &config.service_url) {
+            let logins = Logins { user: lanes::options(user_url)?, service: lanes::options(service_url)? };
+            if let Some(owner) = &config.migrate_url {
+                let (user_password, service_password) = (password(user_url), password(service_url));
+                migrate::migrate(
+                    &lanes::options(owner)?,
+                    (&logins.user, user_password.as_deref()),
+                    (&logins.service, service_password.as_deref()),
+                )
+                .await?;
+            }
+            return Ok(Self { logins, embedded: None, secret: config.secret.clone().unwrap_or_default() });
+        }
+        let embedded = Embedded::start(&config.data, config.pg_bin.as_deref(), Durability::Fsync).await?;
+        let logins =
+            Logins { user: embedded.options(postgres::USER_LOGIN), service: embedded.options(postgres::SERVICE_LOGIN) };
+        migrate::migrate(&embedded.owner(), (&logins.user, None), (&logins.service, None)).await?;
+        let secret = match &config.secret {
+            Some(secret) => secret.clone(),
+            None => kept(&embedded.folder().join("secret"), || {
+                keys::fresh_secret().map_err(|e| Stop::Words(e.to_string()))
+            })?,
+        };
+        Ok(Self { logins, embedded: Some(embedded), secret })
+    }
+
+    fn leave(self) -> Result<(), Stop> {
+        if let Some(embedded) = self.embedded {
+            embedded.leave()?;
+        }
+        Ok(())
+    }
+}
+
+/// A line in a file that only we may read; made when it is not there.
+fn kept(path: &Path, make: impl FnOnce() -> Result<String, Stop>) -> Result<String, Stop> {
+    let io = |cause| Stop::Io { what: format!("keep {}", path.display()), cause };
+    match fs::read_to_string(path) {
+        Ok(text) => {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io)?;
+            Ok(text.trim().to_owned())
+        }
+        Err(_) => {
+            let text = make()?;
+            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+            writeln!(file, "{text}").map_err(io)?;
+            Ok(text)
+        }
+    }
+}
+
+fn password(url: &str) -> Option<String> {
+    reqwest::Url::parse(url).ok()?.password().map(|encoded| {
+        let pair = format!("p={}", encoded.replace('+', "%2B"));
+        form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    })
+}
+
+/// Everything that serves requests, without listening yet.
+pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, AppError> {
+    let guide = Arc::new(Library::shipped());
+    let answerer: Arc<dyn Answerer> = match config.answerer {
+        AnswererKind::Embedded => Arc::new(embedded::Embedded::new(guide.clone())),
+        AnswererKind::Openai => Arc::new(OpenAi::new(&config).map_err(|e| AppError::invalid(e.setting, &e.why))?),
+    };
+    let hashed =
+        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("hash.txt"))).is_some_and(|p| p.exists());
+    let keys = Keys::new(secret.as_bytes());
+    Ok(AppState {
+        leptos: LeptosOptions::builder()
+            .output_name("moat")
+            .site_root(config.site.to_string_lossy().into_owned())
+            .site_pkg_dir("pkg")
+            .site_addr(config.addr)
+            .hash_files(hashed && !cfg!(debug_assertions))
+            .build(),
+        tokens: Tokens::new(&keys.jwt),
+        keys,
+        passwords: Passwords::new(2)?,
+        hub: Hub::new(lanes.clone()),
+        lanes,
+        answerer,
+        guide,
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
+        config: Arc::new(config),
+    })
+}
+
+async fn serve(config: Config) -> Result<(), Stop> {
+    let addr = config.addr;
+    // First of all: a port that is taken is the commonest reason to fail, and needs no database to be found out.
+    let listener = tokio::net::TcpListener::bind(addr).await.map_err(|cause| Stop::Io {
+        what: format!("The address {addr} can't be used (set MOAT_ADDR to another one)"),
+        cause,
+    })?;
+    let database = Database::open(&config).await?;
+    let outcome = serve_on(listener, config, &database).await;
+    database.leave()?;
+    outcome
+}
+
+async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &Database) -> Result<(), Stop> {
+    let logins = &database.logins;
+    let findings = check::run(&logins.user, &logins.service).await?;
+    let holes = check::report(&findings, false);
+    if !holes.is_empty() {
+        return Err(Stop::Hole(holes));
+    }
+    let (origin, loopback) = (config.origin(), config.is_loopback());
+    let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
+    let state = state(config, lanes, &database.secret)?;
+    let mut out = io::stdout().lock();
+    drop(writeln!(out, "\n  moat is at {origin}"));
+    if let (Some(embedded), true) = (&database.embedded, loopback) {
+        let file = embedded.folder().join("demo-sign-in");
+        let password =
+            kept(&file, || keys::fresh_secret().map(|s| s[..12].to_owned()).map_err(|e| Stop::Words(e.to_string())))?;
+        demo::ensure(&state, &password).await?;
+        drop(writeln!(out, "  demo sign-in: {} / {password}", demo::EMAIL));
+    }
+    drop(writeln!(out));
+    drop(out);
+    let stop = state.stopping.clone();
+    let feed = tokio::spawn(state.hub.clone().run(stop.clone()));
+    let sweeper = tokio::spawn(run::sweep_forever(state.clone()));
+    tokio::spawn(async move {
+        told_to_stop().await;
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    let tasks = state.tasks.clone();
+    let lanes = state.lanes.clone();
+    router::serve(listener, state).await.map_err(|cause| Stop::Io { what: "serve".into(), cause })?;
+    // Answers under way may come to their end; one that takes longer is resumed by nobody and says "interrupted".
+    tasks.close();
+    if tokio::time::timeout(std::time::Duration::from_secs(20), tasks.wait()).await.is_err() {
+        tracing::warn!("an answer was still being written and is left as interrupted");
+    }
+    drop(tokio::join!(feed, sweeper));
+    lanes.close().await;
+    Ok(())
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// A command that needs the database and no listener.
+async fn with_database<F>(config: Config, work: impl FnOnce(AppState, Logins) -> F) -> Result<(), Stop>
+where
+    F: Future<Output = Result<String, Stop>>,
+{
+    if config.database_url.is_some() && config.migrate_url.is_none() {
+        tracing::info!("MOAT_MIGRATE_URL is not set: the schema is taken as it is");
+    }
+    let database = Database::open(&config).await?;
+    let logins = Logins { user: database.logins.user.clone(), service: database.logins.service.clone() };
+    let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
+    let outcome = match state(config, lanes.clone(), &database.secret) {
+        Ok(state) => work(state, logins).await,
+        Err(error) => Err(error.into()),
+    };
+    lanes.close().await;
+    database.leave()?;
+    drop(writeln!(io::stdout(), "{}", outcome?));
+    Ok(())
+}
+
+async fn report(logins: &Logins) -> Result<String, Stop> {
+    let findings = check::run(&logins.user, &logins.service).await?;
+    let whole = check::report(&findings, true);
+    if findings.iter().all(|f| f.offenders.is_empty()) { Ok(whole) } else { Err(Stop::Words(whole)) }
+}
+
+async fn url(config: &Config, role: Option<DbRole>) -> Result<(), Stop> {
+    let address = if config.embedded() {
+        let database = Database::open(config).await?;
+        let name = match role.unwrap_or(DbRole::Super) {
+            DbRole::Login => postgres::USER_LOGIN,
+            DbRole::Owner => postgres::OWNER,
+            DbRole::Super => postgres::SUPERUSER,
+        };
+        let address = database.embedded.as_ref().map(|e| e.url(name)).unwrap_or_default();
+        database.leave()?;
+        address
+    } else {
+        let (setting, url) = match role.unwrap_or(DbRole::Login) {
+            DbRole::Login => ("DATABASE_URL", &config.database_url),
+            DbRole::Owner => ("MOAT_MIGRATE_URL", &config.migrate_url),
+            DbRole::Super => {
+                return Err(Stop::Words("Only the embedded database's superuser is known here.".into()));
+            }
+        };
+        url.clone().ok_or_else(|| Stop::Words(format!("{setting} is not set.")))?
+    };
+    drop(writeln!(io::stdout(), "{address}"));
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! What a database error becomes. No text of the database reaches a caller.
+
+use crate::error::AppError;
+
+/// SQLSTATEs that our own functions raise.
+const NO_SUCH: &str = "P0404";
+const ID_REUSED: &str = "P0409";
+const BUSY: &str = "P0423";
+
+impl From<sqlx::Error> for AppError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::RowNotFound => return Self::NotFound,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                tracing::warn!(%error, "database away");
+                return Self::Unavailable;
+            }
+            sqlx::Error::Database(db) => match db.code().as_deref() {
+                Some(NO_SUCH) => return Self::NotFound,
+                Some(ID_REUSED) => {
+                    return Self::Conflict {
+                        what: "This was sent before with another text. Send it as a new message.".into(),
+                    };
+                }
+                Some(BUSY) => {
+                    return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };
+                }
+                // Two at once: the other one was first.
+                Some("23505") if db.constraint() == Some("generations_one_running") => {
+                    return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };
+                }
+                // Cancelled by the statement time-out, or the server is going down or coming up.
+                Some("57014" | "57P01" | "57P02" | "57P03") => {
+                    tracing::warn!(%error, "database away");
+                    return Self::Unavailable;
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+        internal(error)
+    }
+}
+
+/// Logs the cause beside a fresh id and gives the caller the id.
+pub fn internal(cause: impl std::fmt::Display) -> AppError {
+    let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+    tracing::error!(%cause, id, "internal error");
+    AppError::Internal { id }
+}

@@ -1,0 +1,105 @@
+//! Forms without JavaScript, and forms that are sent before the page has woken up. A form posts to the page it stands on,
+//! naming what to do (`/sign-in?do=sign-in`); the same server function runs as from a script. Done: 303 to the next page.
+//! Refused: the page comes back with the reason and with what was typed, which a redirect would lose.
+
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{router, state::AppState, wire};
+use crate::{error::AppError, ui::form::FormBack};
+
+/// What a form may ask for, and the server function that does it.
+pub const FORMS: &[(&str, &str)] = &[
+    ("sign-in", "/api/moat/accounts/server_fns/sign_in"),
+    ("sign-up", "/api/moat/accounts/server_fns/sign_up"),
+    ("sign-out", "/api/moat/accounts/server_fns/sign_out"),
+    ("theme", "/api/moat/accounts/server_fns/choose_theme"),
+    ("start", "/api/moat/threads/server_fns/start_thread"),
+    ("send", "/api/moat/threads/server_fns/send_message"),
+    ("stop", "/api/moat/threads/server_fns/stop_answer"),
+    ("again", "/api/moat/threads/server_fns/answer_again"),
+    ("rename", "/api/moat/threads/server_fns/rename_thread"),
+    ("delete", "/api/moat/threads/server_fns/delete_thread"),
+];
+
+/// Larger forms are refused before they are read.
+pub const BODY_MAX: usize = 1024 * 1024;
+
+/// Answers a form that was posted to a page.
+pub async fn post(State(state): State<AppState>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let wanted = query_value(&parts.uri, "do");
+    let Some((name, path)) = FORMS.iter().find(|(name, _)| Some(*name) == wanted.as_deref()) else {
+        return AppError::NotFound.into_response();
+    };
+    let Ok(bytes) = to_bytes(body, BODY_MAX).await else {
+        return AppError::TooLarge.into_response();
+    };
+
+    // The page's own address stays in the request: the function then knows where the form stood.
+    let mut call = Request::new(Body::from(bytes.clone()));
+    *call.method_mut() = Method::POST;
+    *call.uri_mut() = Uri::from_static(path);
+    *call.headers_mut() = parts.headers.clone();
+    call.headers_mut().remove(header::REFERER);
+    call.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    *call.extensions_mut() = parts.extensions.clone();
+    let answer = router::run_server_fn(&state, call).await;
+
+    match wire::error_of(answer).await {
+        Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
+            let here = HeaderValue::from_str(parts.uri.path()).unwrap_or(HeaderValue::from_static("/"));
+            let next = answer.headers().get(header::LOCATION).cloned().unwrap_or(here);
+            let mut response = StatusCode::SEE_OTHER.into_response();
+            response.headers_mut().insert(header::LOCATION, next);
+            copy_cookies(answer.headers(), response.headers_mut());
+            response
+        }
+        Ok(answer) => answer,
+        Err((AppError::Unauthenticated, gone)) if *name != "sign-in" => {
+            let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, "/sign-in")]).into_response();
+            copy_cookies(&gone.headers, response.headers_mut());
+            response
+        }
+        Err((error, _)) => {
+            let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let retry = if let AppError::TooMany { retry_after } = error { Some(retry_after) } else { None };
+            let back = FormBack { form: (*name).to_owned(), error, fields: typed(&bytes) };
+            let mut page = Request::new(Body::empty());
+            *page.uri_mut() = parts.uri.path().parse().unwrap_or_default();
+            *page.headers_mut() = parts.headers;
+            *page.extensions_mut() = parts.extensions;
+            page.extensions_mut().insert(back);
+            let mut response = router::render_page(&state, page).await;
+            if response.status() == StatusCode::OK {
+                *response.status_mut() = status;
+            }
+            if let Some(seconds) = retry {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+            }
+            response
+        }
+    }
+}
+
+fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap) {
+    for value in from.get_all(header::SET_COOKIE) {
+        to.append(header::SET_COOKIE, value.clone());
+    }
+}
+
+/// What somebody typed, to be shown to them again. Passwords are typed again.
+fn typed(body: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(body)
+        .filter(|(name, _)| !name.contains("password"))
+        .map(|(name, value)| (name.into_owned(), value.replace('\0', "")))
+        .collect()
+}
+
+fn query_value(uri: &Uri, key: &str) -> Option<String> {
+    form_urlencoded::parse(uri.query()?.as_bytes()).find(|(k, _)| k == key).map(|(_, v)| v.into_owned())
+}

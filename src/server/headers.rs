@@ -1,0 +1,48 @@
+//! The headers that tell a browser what it may do with our pages.
+
+use axum::{
+    extract::Request,
+    http::{HeaderValue, header},
+    middleware::Next,
+    response::Response,
+};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use leptos::nonce::Nonce;
+
+use super::db_error::internal;
+use axum::response::IntoResponse;
+
+/// One for each request: only script tags that carry it run.
+#[derive(Clone)]
+pub struct ScriptNonce(pub Nonce);
+
+/// Puts a nonce into the request and the security headers on the answer.
+pub async fn secure(mut request: Request, next: Next) -> Response {
+    let mut bytes = [0u8; 16];
+    if let Err(error) = aws_lc_rs::rand::fill(&mut bytes) {
+        return internal(error).into_response();
+    }
+    let nonce = STANDARD_NO_PAD.encode(bytes);
+    request.extensions_mut().insert(ScriptNonce(Nonce::from_value(nonce.clone())));
+    let mut response = next.run(request).await;
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
+         connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    );
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    // Not no-referrer: that turns the Origin of our own forms into null.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("permissions-policy", HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
+    // What is somebody's own is kept by no cache on the way, nor by the back button of whoever sits there next.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}

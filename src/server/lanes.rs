@@ -1,0 +1,304 @@
+//! The only ways to the database. A lane is one transaction that runs as a lane role with its caller's claims set, so that
+//! row-level security decides what every statement in it sees. Two types, not one with a flag: a function that takes
+//! `&mut UserLane` can't be run with a job's rights.
+
+use std::{str::FromStr, time::Duration};
+
+use serde_json::{Value, json};
+use sqlx::{
+    Connection, Executor, PgConnection, Postgres, Row,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
+};
+
+use super::{caller::Caller, state};
+use crate::{
+    error::AppError,
+    types::{SessionId, UserId},
+};
+
+/// Why a job may enter without a caller. Every use of the service lane names one; the database knows the same list and
+/// what each may touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Sign-up, sign-in, token rotation and their rate limits: nobody is signed in yet.
+    SignIn,
+    /// Writing the answer that this user asked for, after their request has ended.
+    Generation(UserId),
+    /// Moving the outbox into the feed, and reading the feed for all listeners of this process.
+    Live,
+    /// Clearing up: answers whose writer died, forgotten feed rows, old rate limits.
+    Sweep,
+}
+
+impl Reason {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::Generation(_) => "generation",
+            Self::Live => "live",
+            Self::Sweep => "sweep",
+        }
+    }
+
+    const fn user(self) -> Option<UserId> {
+        match self {
+            Self::Generation(user) => Some(user),
+            _ => None,
+        }
+    }
+}
+
+/// The two pools: one login role each, and that role is a member of nothing but its lane's role.
+#[derive(Clone)]
+pub struct Lanes {
+    user: PgPool,
+    service: PgPool,
+}
+
+/// A transaction as `authenticated`, with the caller's claims. Dropping it rolls back.
+pub struct UserLane(Lane, UserId);
+
+/// A transaction as `service`, for one [`Reason`]. Dropping it rolls back.
+pub struct ServiceLane(Lane);
+
+/// What a user lane is opened with. A token's claims, already verified.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub user: UserId,
+    /// `None` for a token of an outside issuer and for work on the command line.
+    pub session: Option<SessionId>,
+    /// Seconds since 1970.
+    pub issued_at: i64,
+    pub ip: String,
+    pub user_agent: String,
+}
+
+impl Lanes {
+    /// Pools of at most `size` connections each. Connects lazily.
+    pub fn new(user: PgConnectOptions, service: PgConnectOptions, size: u32) -> Self {
+        Self { user: pool(user, size), service: pool(service, size) }
+    }
+
+    /// Opens a lane for a verified caller. `Unauthenticated` when their session, their account or their token has ended.
+    pub async fn user(&self, opening: &Opening) -> Result<UserLane, AppError> {
+        let claims = json!({
+            "sub": opening.user, "sid": opening.session, "role": "authenticated",
+            "ip": opening.ip, "user_agent": opening.user_agent,
+        });
+        let query = || {
+            sqlx::query(
+                "select set_config('request.jwt.claims', $1, true),
+                        set_config('role', gate.open($2, $3, to_timestamp($4), $5), true)",
+            )
+            .bind(Value::to_string(&claims))
+            .bind(opening.user)
+            .bind(opening.session)
+            .bind(opening.issued_at as f64)
+            .bind(None::<uuid::Uuid>)
+        };
+        let (lane, role) = open(&self.user, query).await?;
+        if role != "authenticated" {
+            lane.close();
+            return Err(AppError::Unauthenticated);
+        }
+        Ok(UserLane(lane, opening.user))
+    }
+
+    /// Opens a lane for a job. `Forbidden` when the user it is for is no longer active.
+    pub async fn service(&self, reason: Reason) -> Result<ServiceLane, AppError> {
+        tracing::trace!(reason = reason.name(), "service lane");
+        let claims = json!({ "role": "service", "reason": reason.name(), "sub": reason.user() });
+        // An answer's batches may be lost by a crash of the machine (the lease then says "interrupted"), so they do not
+        // wait for the disk; its end does, and takes them with it.
+        let sync = if matches!(reason, Reason::Generation(_)) { "off" } else { "on" };
+        let query = || {
+            sqlx::query(
+                "select set_config('request.jwt.claims', $1, true),
+                        set_config('role', gate.open_service($2, $3), true),
+                        set_config('synchronous_commit', $4, true)",
+            )
+            .bind(Value::to_string(&claims))
+            .bind(reason.name())
+            .bind(reason.user())
+            .bind(sync)
+        };
+        let (lane, role) = open(&self.service, query).await?;
+        if role != "service" {
+            lane.close();
+            return Err(AppError::Forbidden);
+        }
+        Ok(ServiceLane(lane))
+    }
+
+    /// True when both login roles reach the database.
+    pub async fn ready(&self) -> bool {
+        let ping = |pool: &PgPool| {
+            let pool = pool.clone();
+            async move {
+                match acquire(&pool).await {
+                    Ok(mut conn) => conn.ping().await.is_ok(),
+                    Err(_) => false,
+                }
+            }
+        };
+        ping(&self.user).await && ping(&self.service).await
+    }
+
+    /// The options that the feed's listening connection is made with.
+    pub fn listener_options(&self) -> PgConnectOptions {
+        (*self.service.connect_options()).clone()
+    }
+
+    pub async fn close(&self) {
+        self.user.close().await;
+        self.service.close().await;
+    }
+}
+
+/// A lane for the caller of the current request, from a server function.
+pub async fn user() -> Result<UserLane, AppError> {
+    let state = state::current()?;
+    match state::caller() {
+        Caller::User(opening) => match state.lanes.user(&opening).await {
+            Err(AppError::Unauthenticated) => {
+                state::send_to_sign_in();
+                Err(AppError::Unauthenticated)
+            }
+            other => other,
+        },
+        Caller::Nobody => {
+            state::send_to_sign_in();
+            Err(AppError::Unauthenticated)
+        }
+    }
+}
+
+impl UserLane {
+    /// Whose lane it is.
+    pub fn user(&self) -> UserId {
+        self.1
+    }
+
+    pub fn conn(&mut self) -> &mut PgConnection {
+        self.0.conn()
+    }
+
+    /// Without this, everything that the lane did is undone.
+    pub async fn commit(self) -> Result<(), AppError> {
+        self.0.commit().await
+    }
+}
+
+impl ServiceLane {
+    pub fn conn(&mut self) -> &mut PgConnection {
+        self.0.conn()
+    }
+
+    /// Without this, everything that the lane did is undone.
+    pub async fn commit(self) -> Result<(), AppError> {
+        self.0.commit().await
+    }
+}
+
+struct Lane {
+    /// Always there until the lane ends.
+    conn: Option<PoolConnection<Postgres>>,
+}
+
+impl Lane {
+    #[expect(clippy::expect_used, reason = "the connection leaves only when the lane is consumed")]
+    fn conn(&mut self) -> &mut PgConnection {
+        self.conn.as_mut().expect("an open lane has its connection")
+    }
+
+    async fn commit(mut self) -> Result<(), AppError> {
+        let Some(mut conn) = self.conn.take() else {
+            return Ok(());
+        };
+        if let Err(error) = conn.execute("commit").await {
+            conn.close_on_drop();
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Ends the lane and its connection with it: one that could not be opened may carry anything.
+    fn close(mut self) {
+        if let Some(mut conn) = self.conn.take() {
+            conn.close_on_drop();
+        }
+    }
+}
+
+/// An error, a panic or a cancelled request ends here. The connection goes back only after its rollback has succeeded.
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let Some(mut conn) = self.conn.take() else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            conn.close_on_drop();
+            return;
+        };
+        runtime.spawn(async move {
+            let rollback = tokio::time::timeout(Duration::from_secs(5), conn.execute("rollback")).await;
+            if !matches!(rollback, Ok(Ok(_))) {
+                conn.close_on_drop();
+            }
+        });
+    }
+}
+
+fn pool(options: PgConnectOptions, size: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(Duration::from_secs(10))
+        // The opening statement finds a dead connection as well as a ping does, without the round trip.
+        .test_before_acquire(false)
+        .connect_lazy_with(options.options([
+            ("statement_timeout", "15s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+            ("lock_timeout", "10s"),
+        ]))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that hands out connections")]
+async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    pool.acquire().await
+}
+
+type OpeningQuery<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
+
+/// Begins and runs the opening statement; gives the role that the database chose.
+async fn open<'q>(pool: &PgPool, opening: impl Fn() -> OpeningQuery<'q>) -> Result<(Lane, String), AppError> {
+    // A connection that died in the pool shows itself here; the next one is tried, then a fresh one is made.
+    for _ in 0..=pool.size() {
+        let mut conn = acquire(pool).await?;
+        match conn.execute("begin").await {
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "dead connection dropped");
+                conn.close_on_drop();
+                continue;
+            }
+        }
+        let mut lane = Lane { conn: Some(conn) };
+        return match opening().fetch_one(lane.conn()).await {
+            Ok(row) => {
+                let role = row.try_get(1)?;
+                Ok((lane, role))
+            }
+            Err(error) => {
+                lane.close();
+                Err(error.into())
+            }
+        };
+    }
+    Err(AppError::Unavailable)
+}
+
+/// Parses a database address from the settings.
+pub fn options(url: &str) -> Result<PgConnectOptions, AppError> {
+    PgConnectOptions::from_str(url).map_err(|_| AppError::invalid("DATABASE_URL", "This is no Postgres address."))
+}

@@ -1,0 +1,32 @@
+//! The floor below the rooms, in the server build alone: wires, no product rules.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `config`, `cli`, `state` | the settings, the commands, what a request can reach |
+//! | `postgres`, `migrate`, `check` | the embedded cluster, the schema, the proof that the wall stands |
+//! | `lanes`, `db_error` | the only ways to the database, and what its errors become |
+//! | `keys`, `jwt`, `caller`, `session`, `passwords` | who is asking |
+//! | `router`, `forms`, `headers`, `wire` | the doors, and what an error looks like there |
+//! | `openai` | the client of a model server |
+//! | `telemetry` | logs |
+
+pub mod caller;
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod db_error;
+pub mod demo;
+pub mod forms;
+pub mod headers;
+pub mod jwt;
+pub mod keys;
+pub mod lanes;
+pub mod migrate;
+pub mod openai;
+pub mod passwords;
+pub mod postgres;
+pub mod router;
+pub mod session;
+pub mod state;
+pub mod telemetry;
+pub mod wire;

@@ -1,0 +1,294 @@
+//! Every door there is: the table below and the server functions. A door is for the signed-in unless it says otherwise.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use leptos::prelude::provide_context;
+use tower::ServiceExt;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
+    csrf::CsrfLayer,
+    limit::RequestBodyLimitLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+    services::ServeDir,
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
+};
+
+use super::{
+    caller::{self, Caller},
+    forms, headers,
+    state::AppState,
+    wire,
+};
+use crate::{
+    app,
+    error::AppError,
+    live,
+    ui::{form::FormBack, notice::PageStatus, theme::Theme},
+};
+
+/// What stands behind a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// A page: GET renders it, POST takes its forms.
+    Page,
+    /// The event stream.
+    Live,
+    /// Alive: answers without the database.
+    Health,
+    /// Able to serve: the database answers.
+    Ready,
+    /// Scripts, styles and icons.
+    Files,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    pub path: &'static str,
+    pub serves: Serves,
+    /// For those who are not signed in as well.
+    pub open: bool,
+}
+
+const fn door(path: &'static str, serves: Serves, open: bool) -> Door {
+    Door { path, serves, open }
+}
+
+/// With `server_fn_paths()`, all there is.
+pub static ROUTES: &[Door] = &[
+    door("/", Serves::Page, true),
+    door("/sign-in", Serves::Page, true),
+    door("/sign-up", Serves::Page, true),
+    door("/guide", Serves::Page, true),
+    door("/guide/{page}", Serves::Page, true),
+    door("/chat", Serves::Page, false),
+    door("/chat/{id}", Serves::Page, false),
+    door("/live", Serves::Live, false),
+    door("/healthz", Serves::Health, true),
+    door("/readyz", Serves::Ready, true),
+    door("/pkg/{*path}", Serves::Files, true),
+    door("/favicon.svg", Serves::Files, true),
+];
+
+/// The server functions that need no one to be signed in.
+pub static OPEN_SERVER_FNS: &[&str] = &[
+    "/api/moat/accounts/server_fns/sign_in",
+    "/api/moat/accounts/server_fns/sign_up",
+    "/api/moat/accounts/server_fns/sign_out",
+    "/api/moat/accounts/server_fns/choose_theme",
+    "/api/moat/accounts/server_fns/whoami",
+    "/api/moat/guide/server_fns/list_pages",
+    "/api/moat/guide/server_fns/read_page",
+];
+
+/// Everything but the event stream answers within this time or not at all.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The whole server.
+pub fn router(state: AppState) -> Router {
+    // Also makes tokio the executor of reactive code, without which no page renders.
+    let pages = leptos_axum::generate_route_list(app::App);
+    tracing::debug!(pages = pages.len(), "pages of the app");
+    let mut router = Router::new();
+    for door in ROUTES {
+        let mut methods: MethodRouter<AppState> = match door.serves {
+            Serves::Page => get(page).post(forms::post),
+            Serves::Live => get(live::stream::live),
+            Serves::Health => get(|| async { "ok" }),
+            Serves::Ready => get(ready),
+            Serves::Files => get(file),
+        };
+        if !door.open {
+            methods = match door.serves {
+                Serves::Page => methods.layer(middleware::from_fn(signed_in_page)),
+                _ => methods.layer(middleware::from_fn(signed_in_fetch)),
+            };
+        }
+        if door.serves != Serves::Live {
+            methods = methods.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT));
+        }
+        router = router.route(door.path, methods);
+    }
+    for (path, _method) in leptos::server_fn::axum::server_fn_paths() {
+        let mut method: MethodRouter<AppState> = post(server_fn).layer(middleware::from_fn(wire::statuses));
+        if !OPEN_SERVER_FNS.contains(&path) {
+            method = method.layer(middleware::from_fn(signed_in_fetch));
+        }
+        router =
+            router.route(path, method.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT)));
+    }
+    let csrf = CsrfLayer::new().with_rejection_response(|_| AppError::Forbidden.into_response());
+    let csrf = match csrf.clone().add_trusted_origin(state.config.origin()) {
+        Ok(csrf) => csrf,
+        Err(error) => {
+            tracing::warn!(%error, "MOAT_ORIGIN is not understood as an origin");
+            csrf
+        }
+    };
+    router
+        .fallback(not_found)
+        .layer(
+            CompressionLayer::new()
+                .compress_when(SizeAbove::new(512).and(NotForContentType::SSE).and(NotForContentType::IMAGES)),
+        )
+        .layer(middleware::from_fn_with_state(state.clone(), caller::identify))
+        .layer(csrf)
+        .layer(RequestBodyLimitLayer::new(forms::BODY_MAX))
+        .layer(middleware::from_fn(headers::secure))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            let cause =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            super::db_error::internal(cause.unwrap_or("panic")).into_response()
+        }))
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            let id = request
+                .extensions()
+                .get::<RequestId>()
+                .and_then(|id| id.header_value().to_str().ok())
+                .unwrap_or_default();
+            // The path without its query: what people search and type does not belong into logs.
+            tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+        }))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(state)
+}
+
+/// Serves until told to stop, then lets what is under way come to its end: answers for a while, streams at once, since
+/// their clients come back with a cursor.
+pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> std::io::Result<()> {
+    use axum::serve::ListenerExt;
+    let stopping = state.stopping.clone();
+    // Without this, Nagle's algorithm holds back the end of every streamed page for 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no delay");
+        }
+    });
+    axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move { stopping.cancelled().await })
+        .await
+}
+
+/// Renders a page with what the request carries.
+pub async fn render_page(state: &AppState, request: Request) -> Response {
+    let options = state.leptos.clone();
+    let context = context_of(state, &request);
+    let status = PageStatus::default();
+    let page_status = status.clone();
+    let context = move || {
+        context();
+        provide_context(page_status.clone());
+    };
+    let mut response =
+        leptos_axum::render_app_async_with_context(context, move || app::shell(options.clone()))(request).await;
+    if let (StatusCode::OK, Ok(status)) = (response.status(), StatusCode::from_u16(status.get())) {
+        *response.status_mut() = status;
+    }
+    response
+}
+
+/// Runs the server function that the request's path names.
+pub async fn run_server_fn(state: &AppState, request: Request) -> Response {
+    let context = context_of(state, &request);
+    leptos_axum::handle_server_fns_with_context(context, request).await.into_response()
+}
+
+fn context_of(state: &AppState, request: &Request) -> impl Fn() + Clone + Send + 'static {
+    let state = state.clone();
+    let nonce = request.extensions().get::<headers::ScriptNonce>().cloned();
+    let back = request.extensions().get::<FormBack>().cloned();
+    let theme =
+        Theme::from_cookies(request.headers().get(header::COOKIE).and_then(|v| v.to_str().ok()).unwrap_or_default());
+    move || {
+        provide_context(state.clone());
+        provide_context(theme);
+        if let Some(nonce) = &nonce {
+            provide_context(nonce.0.clone());
+        }
+        if let Some(back) = &back {
+            provide_context(back.clone());
+        }
+    }
+}
+
+async fn page(State(state): State<AppState>, request: Request) -> Response {
+    render_page(&state, request).await
+}
+
+async fn server_fn(State(state): State<AppState>, request: Request) -> Response {
+    run_server_fn(&state, request).await
+}
+
+async fn not_found(State(state): State<AppState>, request: Request) -> Response {
+    let wants_page = request.method() == axum::http::Method::GET
+        && request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/html"));
+    if !wants_page {
+        return AppError::NotFound.into_response();
+    }
+    let mut response = render_page(&state, request).await;
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    if state.lanes.ready().await {
+        "ready".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer").into_response()
+    }
+}
+
+async fn file(State(state): State<AppState>, request: Request) -> Response {
+    let hashed = state.leptos.hash_files && is_hashed(request.uri().path());
+    let files = ServeDir::new(&*state.leptos.site_root).precompressed_br().precompressed_gzip();
+    let mut response = match files.oneshot(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    };
+    if response.status() == StatusCode::NOT_FOUND {
+        return AppError::NotFound.into_response();
+    }
+    let cache = if hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
+}
+
+/// Whether a file's name carries a hash of its content: `/pkg/moat.<hash>.wasm`.
+fn is_hashed(path: &str) -> bool {
+    let name = path.strip_prefix("/pkg/").unwrap_or_default();
+    !name.contains('/') && name.split('.').count() == 3 && name.split('.').nth(1).is_some_and(|hash| hash.len() >= 16)
+}
+
+fn is_somebody(request: &Request) -> bool {
+    matches!(request.extensions().get::<Caller>(), Some(Caller::User(_)))
+}
+
+async fn signed_in_page(request: Request, next: Next) -> Response {
+    if is_somebody(&request) {
+        return next.run(request).await;
+    }
+    let path = request.uri().path();
+    let next: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+    (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/sign-in?next={next}"))]).into_response()
+}
+
+async fn signed_in_fetch(request: Request, next: Next) -> Response {
+    if is_somebody(&request) { next.run(request).await } else { AppError::Unauthenticated.into_response() }
+}

@@ -1,0 +1,48 @@
+//! What a request can reach.
+
+use std::sync::Arc;
+
+use axum::{extract::FromRef, http::request::Parts};
+use leptos::{config::LeptosOptions, prelude::use_context};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    caller::Caller, config::Config, db_error::internal, jwt::Tokens, keys::Keys, lanes::Lanes, passwords::Passwords,
+};
+use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub};
+
+#[derive(Clone, FromRef)]
+pub struct AppState {
+    pub config: Arc<Config>,
+    pub leptos: LeptosOptions,
+    pub lanes: Lanes,
+    pub keys: Keys,
+    pub tokens: Tokens,
+    pub passwords: Passwords,
+    pub hub: Hub,
+    pub answerer: Arc<dyn Answerer>,
+    pub guide: Arc<Library>,
+    /// Answers under way; the server waits for them when it stops.
+    pub tasks: TaskTracker,
+    /// Cancelled when the server stops: streams end, and clients come back to another process.
+    pub stopping: CancellationToken,
+}
+
+/// The state of the server that the current server function runs in.
+pub fn current() -> Result<AppState, AppError> {
+    use_context::<AppState>().ok_or_else(|| internal("no state in this context"))
+}
+
+/// Who asks, as the middleware found out.
+pub fn caller() -> Caller {
+    use_context::<Parts>().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or(Caller::Nobody)
+}
+
+/// In a browser, the page of the signed-in turns into the sign-in page. A program with a bearer token hears 401 alone.
+pub fn send_to_sign_in() {
+    let browser =
+        use_context::<Parts>().is_some_and(|parts| !parts.headers.contains_key(axum::http::header::AUTHORIZATION));
+    if browser {
+        leptos_axum::redirect("/sign-in");
+    }
+}

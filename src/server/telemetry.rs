@@ -1,0 +1,16 @@
+//! Logs: one line an event, with the request's id in it.
+
+use tracing_subscriber::EnvFilter;
+
+use super::config::{BadSetting, Config, LogFormat};
+
+/// Starts logging to standard error, so that standard output carries only what a command was asked for.
+pub fn start(config: &Config) -> Result<(), BadSetting> {
+    let filter = EnvFilter::try_new(&config.log).map_err(|e| BadSetting { setting: "MOAT_LOG", why: e.to_string() })?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.compact().init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    Ok(())
+}

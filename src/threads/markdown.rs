@@ -1,0 +1,216 @@
+//! Markdown to HTML, on the server alone: rendered without raw HTML, highlighted by classes (so that no inline style is
+//! needed and both themes fit), then sanitised all the same.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fmt::{self, Write},
+    sync::LazyLock,
+};
+
+use ammonia::Builder;
+use comrak::{Options, adapters::SyntaxHighlighterAdapter, markdown_to_html_with_plugins, options::Plugins};
+use syntect::{
+    html::{ClassStyle, ClassedHTMLGenerator},
+    parsing::SyntaxSet,
+    util::LinesWithEndings,
+};
+
+static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(two_face::syntax::extra_newlines);
+/// Code beyond this is shown plain: highlighting is the one step whose time a sender could stretch.
+const HIGHLIGHT_MAX: usize = 60_000;
+
+/// A message: safe to put into a page whoever wrote it.
+pub fn to_html(markdown: &str) -> String {
+    render(markdown, &MESSAGE, false)
+}
+
+/// A page of the guide: the same, with anchors at its headings.
+pub fn to_guide_html(markdown: &str) -> String {
+    render(markdown, &GUIDE, true)
+}
+
+fn render(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
+    let mut options = Options::default();
+    options.extension.table = true;
+    options.extension.strikethrough = true;
+    options.extension.autolink = true;
+    options.extension.tasklist = true;
+    options.extension.footnotes = true;
+    options.extension.header_id_prefix = anchors.then(String::new);
+    // One line end is a line end: people don't know that Markdown wants two.
+    options.render.hardbreaks = !anchors;
+    let mut plugins = Plugins::default();
+    plugins.render.codefence_syntax_highlighter = Some(&Classes);
+    clean.clean(&markdown_to_html_with_plugins(markdown, &options, &plugins)).to_string()
+}
+
+static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
+    let tags = HashSet::from([
+        "a",
+        "blockquote",
+        "br",
+        "code",
+        "del",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "input",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "span",
+        "strong",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+        "ul",
+    ]);
+    let attributes = HashMap::from([
+        ("a", HashSet::from(["href", "title"])),
+        ("code", HashSet::from(["class"])),
+        ("span", HashSet::from(["class"])),
+        ("input", HashSet::from(["type", "checked", "disabled"])),
+        ("ol", HashSet::from(["start"])),
+        ("td", HashSet::from(["align"])),
+        ("th", HashSet::from(["align"])),
+    ]);
+    let mut builder = Builder::default();
+    builder
+        .tags(tags)
+        .tag_attributes(attributes)
+        .generic_attributes(HashSet::new())
+        .allowed_classes(HashMap::new())
+        .url_schemes(HashSet::from(["http", "https", "mailto"]))
+        .link_rel(Some("noopener noreferrer nofollow"))
+        // A form control that somebody could use has no place in a message.
+        .set_tag_attribute_value("input", "disabled", "")
+        .set_tag_attribute_value("input", "type", "checkbox")
+        .attribute_filter(|element, attribute, value| match (element, attribute) {
+            // Only what our own highlighter writes: a message must not dress up as a part of the page.
+            ("code" | "span", "class") => value
+                .split(' ')
+                .all(|class| class.starts_with("hl-") || class.starts_with("language-"))
+                .then(|| value.into()),
+            _ => Some(value.into()),
+        });
+    builder
+});
+
+static GUIDE: LazyLock<Builder<'static>> = LazyLock::new(|| {
+    let mut builder = Builder::default();
+    builder.generic_attributes(HashSet::from(["id"])).link_rel(Some("noopener noreferrer"));
+    builder
+});
+
+/// Highlights by classes.
+struct Classes;
+
+impl SyntaxHighlighterAdapter for Classes {
+    fn write_highlighted(&self, output: &mut dyn Write, lang: Option<&str>, code: &str) -> fmt::Result {
+        let syntax = lang
+            .filter(|l| !l.is_empty() && code.len() <= HIGHLIGHT_MAX)
+            .and_then(|l| SYNTAXES.find_syntax_by_token(l));
+        let Some(syntax) = syntax else {
+            return escape(output, code);
+        };
+        let mut html =
+            ClassedHTMLGenerator::new_with_class_style(syntax, &SYNTAXES, ClassStyle::SpacedPrefixed { prefix: "hl-" });
+        for line in LinesWithEndings::from(code) {
+            if html.parse_html_for_line_which_includes_newline(line).is_err() {
+                return escape(output, code);
+            }
+        }
+        output.write_str(&html.finalize())
+    }
+
+    fn write_pre_tag(&self, output: &mut dyn Write, _: HashMap<&'static str, Cow<'_, str>>) -> fmt::Result {
+        output.write_str("<pre>")
+    }
+
+    fn write_code_tag(&self, output: &mut dyn Write, _: HashMap<&'static str, Cow<'_, str>>) -> fmt::Result {
+        output.write_str("<code>")
+    }
+}
+
+fn escape(output: &mut dyn Write, text: &str) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '&' => output.write_str("&amp;")?,
+            '<' => output.write_str("&lt;")?,
+            '>' => output.write_str("&gt;")?,
+            '"' => output.write_str("&quot;")?,
+            other => output.write_char(other)?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_somebody_writes_becomes_more_than_text() {
+        for attack in [
+            "<script>alert(1)</script>",
+            "<img src=x onerror=alert(1)>",
+            "[x](javascript:alert(1))",
+            "[x](data:text/html,<script>alert(1)</script>)",
+            "<a href=\"javascript:alert(1)\">x</a>",
+            "![x](https://example.org/pixel.png)",
+            "<iframe src=//example.org></iframe>",
+            "<style>*{display:none}</style>",
+            "<form action=//example.org><input name=password></form>",
+            "```\"><script>alert(1)</script>\n<script>\n```",
+            "```rust \" onmouseover=\"alert(1)\nfn main() {}\n```",
+            "<span class=\"problem\">x</span>",
+            "<http://example.org/\"onmouseover=\"alert(1)>",
+        ] {
+            let html = to_html(attack);
+            let page = scraper::Html::parse_fragment(&html);
+            let all = scraper::Selector::parse("*").unwrap();
+            for element in page.select(&all) {
+                let element = element.value();
+                assert!(
+                    !["script", "img", "iframe", "style", "form", "object", "svg"].contains(&element.name()),
+                    "{attack} -> {html}"
+                );
+                for (name, value) in element.attrs() {
+                    assert!(!name.starts_with("on") && name != "style", "{attack} -> {html}");
+                    assert!(
+                        !value.to_lowercase().contains("javascript:") && !value.starts_with("data:"),
+                        "{attack} -> {html}"
+                    );
+                    assert!(name != "class" || !value.contains("problem"), "{attack} -> {html}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn code_is_highlighted_by_classes_and_tables_lists_and_links_are_kept() {
+        let html = to_html(
+            "```rust\nfn main() {}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n\nhttps://example.org",
+        );
+        assert!(html.contains("hl-") && html.contains("<table>") && html.contains("type=\"checkbox\""), "{html}");
+        assert!(html.contains("rel=\"noopener noreferrer nofollow\""), "{html}");
+        assert!(!html.contains("style="), "{html}");
+    }
+
+    #[test]
+    fn an_unknown_language_is_plain_text() {
+        assert!(to_html("```brainfog\na < b\n```").contains("a &lt; b"));
+    }
+}

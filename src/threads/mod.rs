@@ -1,0 +1,14 @@
+//! Private chats: a person, their threads, the messages in them.
+//!
+//! Tables: `threads`, `messages`. Only the owner reads and writes them; nobody shares, nobody looks over a shoulder. The
+//! assistant's messages are filled by the writer of the answer (see `answers`), in the owner's name.
+
+#[cfg(feature = "ssr")]
+pub mod markdown;
+pub mod model;
+pub mod page;
+pub mod parts;
+pub mod server_fns;
+#[cfg(feature = "ssr")]
+pub mod sql;
+pub mod unsent;

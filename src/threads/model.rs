@@ -1,0 +1,190 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::AppError,
+    live::model::LiveStart,
+    types::{ClientId, GenerationId, MessageId, Role, Status, ThreadId},
+};
+
+/// Threads on a page of the list.
+pub const LIST_PAGE: i64 = 50;
+/// Messages on a page of a transcript.
+pub const TRANSCRIPT_PAGE: i64 = 50;
+/// Characters of the longest message.
+pub const TEXT_MAX: usize = 32_000;
+/// Characters of the longest title.
+pub const TITLE_MAX: usize = 200;
+/// Characters of a title that is made from the first message.
+const AUTO_TITLE: usize = 60;
+
+/// A line of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ThreadRow {
+    pub id: ThreadId,
+    pub title: String,
+    /// Its place in the list, newest first.
+    pub at: Place,
+    /// An answer is being written.
+    pub answering: bool,
+}
+
+/// A place in the list: the keyset, and the cursor of the next page. Microseconds since 1970, and the id for two threads
+/// of one microsecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    pub micros: i64,
+    pub id: ThreadId,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.micros, self.id)
+    }
+}
+
+impl std::str::FromStr for Place {
+    type Err = AppError;
+    fn from_str(text: &str) -> Result<Self, AppError> {
+        let wrong = || AppError::invalid("after", "This is no place in the list.");
+        let (micros, id) = text.split_once('.').ok_or_else(wrong)?;
+        // What a timestamp of the database can hold.
+        let micros = micros.parse().ok().filter(|m| (0..=253_402_300_799_000_000).contains(m)).ok_or_else(wrong)?;
+        Ok(Self { micros, id: id.parse().map_err(|_| wrong())? })
+    }
+}
+
+/// A page of the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadPage {
+    pub rows: Vec<ThreadRow>,
+    /// The cursor of the next page; `None` at the end.
+    pub next: Option<String>,
+    pub live: LiveStart,
+}
+
+/// A message as it stands in the transcript.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    pub id: MessageId,
+    pub seq: i64,
+    pub role: Role,
+    /// What the sender's browser called it.
+    pub client_id: Option<ClientId>,
+    /// Sanitised HTML; empty while the answer is being written.
+    pub html: String,
+    /// While the answer is being written: what there is of it.
+    pub text: String,
+    /// The number of the next piece.
+    pub next_piece: i32,
+    /// Of an answer.
+    pub status: Option<Status>,
+    /// Of an answer that failed: a sentence.
+    pub why: String,
+}
+
+/// A thread and the newest part of what was said in it, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transcript {
+    pub thread: ThreadRow,
+    pub messages: Vec<MessageView>,
+    /// Whether there is more above the first one.
+    pub more: bool,
+    pub live: LiveStart,
+}
+
+/// What became of a message that was sent; the same for every time it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    pub thread: ThreadId,
+    pub message: MessageId,
+    /// Where the answer appears.
+    pub answer: MessageId,
+    pub generation: Option<GenerationId>,
+}
+
+/// A text that can be stored, as it was typed; line ends in one form, since browsers send `\r\n` from a form.
+pub fn message_text(typed: &str) -> Result<String, AppError> {
+    let text = typed.replace("\r\n", "\n");
+    if text.trim().is_empty() {
+        return Err(AppError::invalid("text", "Write something first."));
+    }
+    if text.chars().count() > TEXT_MAX {
+        return Err(AppError::invalid("text", "This is longer than 32,000 characters. Send it in parts."));
+    }
+    if text.contains('\0') {
+        return Err(AppError::invalid("text", "This contains a character that can't be stored (NUL)."));
+    }
+    Ok(text)
+}
+
+/// A title that somebody typed.
+pub fn title(typed: &str) -> Result<String, AppError> {
+    let title = typed.split_whitespace().collect::<Vec<_>>().join(" ");
+    if title.is_empty() {
+        return Err(AppError::invalid("title", "Write a title."));
+    }
+    if title.chars().count() > TITLE_MAX {
+        return Err(AppError::invalid("title", "A title has 200 characters at most."));
+    }
+    if title.chars().any(char::is_control) {
+        return Err(AppError::invalid("title", "This contains a character that can't be stored."));
+    }
+    Ok(title)
+}
+
+/// The title of a thread that begins with this text: its first line, cut between two words.
+pub fn auto_title(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let clean: String =
+        line.trim_start_matches(['#', '>', '*', '-', '`', ' ']).chars().filter(|c| !c.is_control()).collect();
+    let clean = if clean.is_empty() { line } else { &clean };
+    if clean.chars().count() <= AUTO_TITLE {
+        return clean.to_owned();
+    }
+    let cut: String = clean.chars().take(AUTO_TITLE).collect();
+    let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(head, _)| head);
+    format!("{cut}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_that_was_tampered_with_is_refused() {
+        let place =
+            Place { micros: 1_700_000_000_000_000, id: "00000000-0000-4000-8000-000000000001".parse().unwrap() };
+        assert_eq!(place.to_string().parse::<Place>().unwrap(), place);
+        for wrong in [
+            "",
+            ".",
+            "1",
+            "x.00000000-0000-4000-8000-000000000001",
+            "1.2",
+            "-5.00000000-0000-4000-8000-000000000001",
+            "99999999999999999999.00000000-0000-4000-8000-000000000001",
+            "9223372036854775807.00000000-0000-4000-8000-000000000001",
+            "1.00000000-0000-4000-8000-000000000001'; drop",
+        ] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_refused_with_a_reason() {
+        assert_eq!(message_text("a\r\nb").unwrap(), "a\nb");
+        assert!(message_text(" \n\t").is_err());
+        assert!(message_text("a\0b").is_err());
+        assert!(message_text(&"é".repeat(TEXT_MAX)).is_ok());
+        assert!(message_text(&"é".repeat(TEXT_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_title_is_the_first_line_cut_between_words() {
+        assert_eq!(auto_title("\n\n  ## Which region grew fastest?\nand why"), "Which region grew fastest?");
+        let long = auto_title(&"word ".repeat(40));
+        assert!(long.ends_with("word…") && long.chars().count() <= AUTO_TITLE + 1, "{long}");
+        assert_eq!(auto_title("###"), "###");
+        assert!(title("  a   b ").unwrap() == "a b" && title(" ").is_err() && title(&"x".repeat(201)).is_err());
+    }
+}

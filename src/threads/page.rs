@@ -1,0 +1,426 @@
+//! The chat's screens: the list with a pane beside it, a new chat, an open one.
+
+use leptos::{prelude::*, task::spawn_local};
+use leptos_meta::Title;
+use leptos_router::{
+    components::Outlet,
+    hooks::{use_navigate, use_params_map, use_query_map},
+};
+
+use super::{
+    model::{MessageView, Posted, ThreadPage, ThreadRow, Transcript},
+    parts::{Composer, List, MessageBlock, PendingBlock, ThreadHead},
+    server_fns::{answer_again, list_threads, open_thread, read_thread, send_message, start_thread, stop_answer},
+    unsent::{self, Unsent},
+};
+use crate::{
+    accounts::server_fns::whoami,
+    error::AppError,
+    live::{
+        browser::listen,
+        model::{Event, LiveStart},
+    },
+    types::{ClientId, MessageId, Role, Status, ThreadId},
+    ui::{form::form_back, icon::Icon, notice::Failed, theme::page_theme},
+};
+
+/// The frame of the signed-in: the list, and the pane that the address names.
+#[component]
+pub fn Chats() -> impl IntoView {
+    let query = use_query_map();
+    let after = query.with_untracked(|q| q.get("after"));
+    let list = Resource::new_blocking(move || after.clone(), list_threads);
+    let me = Resource::new_blocking(|| (), |()| whoami());
+    let params = use_params_map();
+    let open = Memo::new(move |_| params.read().get("id").and_then(|id| id.parse::<ThreadId>().ok()));
+    let theme = page_theme();
+    view! {
+        <div class="frame" class:open=move || open.get().is_some()>
+            <nav class="side" aria-label="Chats">
+                <Suspense>
+                    {move || Suspend::new(async move {
+                        match list.await {
+                            Ok(page) => view! { <LiveList page open/> }.into_any(),
+                            Err(error) => view! { <Failed error/> }.into_any(),
+                        }
+                    })}
+                </Suspense>
+                <Suspense>
+                    {move || Suspend::new(async move {
+                        let me = me.await.ok().flatten();
+                        view! { <super::parts::Foot me theme/> }
+                    })}
+                </Suspense>
+            </nav>
+            <main class="pane"><Outlet/></main>
+        </div>
+    }
+}
+
+/// The list, kept up to date by the stream.
+#[component]
+fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
+    let rows = RwSignal::new(page.rows);
+    let next = RwSignal::new(page.next);
+    let live = page.live;
+    let problem = RwSignal::new(None::<AppError>);
+    let put = move |row: ThreadRow| {
+        rows.update(|rows| {
+            rows.retain(|r| r.id != row.id);
+            let at = rows.partition_point(|r| r.at > row.at);
+            // Below the last loaded line there may be others in between: it comes with its page.
+            if at < rows.len() || next.get_untracked().is_none() {
+                rows.insert(at, row);
+            }
+        });
+    };
+    let refresh = move |thread: ThreadId| {
+        spawn_local(async move {
+            match read_thread(thread).await {
+                Ok(row) => put(row),
+                Err(AppError::NotFound) => rows.update(|rows| rows.retain(|r| r.id != thread)),
+                Err(_) => {}
+            }
+        });
+    };
+    Effect::new(move |_| {
+        listen(&live, move |told| match told.event {
+            Event::ThreadChanged { thread } | Event::AnswerEnded { thread, .. } => refresh(thread),
+            Event::ThreadGone { thread } => rows.update(|rows| rows.retain(|r| r.id != thread)),
+            Event::Resync => spawn_local(async move {
+                if let Ok(page) = list_threads(None).await {
+                    rows.set(page.rows);
+                    next.set(page.next);
+                }
+            }),
+            _ => {}
+        });
+    });
+    let more = move || {
+        let after = next.get_untracked();
+        spawn_local(async move {
+            match list_threads(after).await {
+                Ok(page) => {
+                    problem.set(None);
+                    rows.update(|rows| {
+                        let old = page
+                            .rows
+                            .into_iter()
+                            .filter(|new| !rows.iter().any(|r| r.id == new.id))
+                            .collect::<Vec<_>>();
+                        rows.extend(old);
+                    });
+                    next.set(page.next);
+                }
+                Err(error) => problem.set(Some(error)),
+            }
+        });
+    };
+    view! { <List rows next open problem more/> }
+}
+
+/// The pane without a thread: ask something, and there is one.
+#[component]
+pub fn NewChat() -> impl IntoView {
+    let back = form_back("start");
+    let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
+    let client = back.as_ref().and_then(|b| b.typed("client").parse().ok());
+    let client = SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner();
+    let client = RwSignal::new(client);
+    let problem = RwSignal::new(back.map(|b| b.error));
+    let sending = RwSignal::new(false);
+    let navigate = use_navigate();
+    let send = move |text: String, accepted: Callback<()>| {
+        if sending.get_untracked() {
+            return;
+        }
+        sending.set(true);
+        let navigate = navigate.clone();
+        spawn_local(async move {
+            match start_thread(client.get_untracked(), text).await {
+                Ok(posted) => {
+                    accepted.run(());
+                    navigate(&format!("/chat/{}", posted.thread), Default::default());
+                }
+                // The text stays in the box, and the id with it: sending again can't make a second thread.
+                Err(error @ AppError::Conflict { .. }) => {
+                    client.set(ClientId::fresh());
+                    problem.set(Some(error));
+                }
+                Err(error) => problem.set(Some(error)),
+            }
+            sending.try_set(false);
+        });
+    };
+    view! {
+        <Title text="New chat"/>
+        <div class="conversation">
+            <div class="welcome">
+                <h1>"What would you like to know?"</h1>
+                <p>"Only you can read what you write here. "<a class="link" href="/guide/privacy">"How that is kept"</a></p>
+            </div>
+            <Composer action="/chat?do=start" draft="new" client thread=None typed problem busy=sending send/>
+        </div>
+    }
+}
+
+/// The pane with a thread.
+#[component]
+pub fn OpenChat() -> impl IntoView {
+    let params = use_params_map();
+    let query = use_query_map();
+    let wanted = move || {
+        (
+            params.read().get("id").and_then(|id| id.parse().ok()),
+            query.read().get("before").and_then(|id| id.parse().ok()),
+        )
+    };
+    let transcript =
+        Resource::new_blocking(wanted, |(thread, before): (Option<ThreadId>, Option<MessageId>)| async move {
+            match thread {
+                Some(thread) => open_thread(thread, before).await.map(|t| (t, before.is_some())),
+                None => Err(AppError::NotFound),
+            }
+        });
+    view! {
+        <Transition fallback=|| view! { <div class="loading" aria-busy="true"></div> }>
+            {move || Suspend::new(async move {
+                match transcript.await {
+                    Ok((transcript, older)) => view! { <Conversation transcript older/> }.into_any(),
+                    Err(error) => view! { <Failed error/> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+/// A message on screen; its view changes while its answer is being written.
+#[derive(Clone)]
+pub struct Shown {
+    pub id: MessageId,
+    pub view: ArcRwSignal<MessageView>,
+}
+
+fn show(view: MessageView) -> Shown {
+    Shown { id: view.id, view: ArcRwSignal::new(view) }
+}
+
+#[component]
+fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
+    let thread = transcript.thread.id;
+    let head = RwSignal::new(transcript.thread);
+    let more = RwSignal::new(transcript.more);
+    let shown = RwSignal::new(transcript.messages.into_iter().map(show).collect::<Vec<_>>());
+    let unsent = RwSignal::new(Vec::<Unsent>::new());
+    let problem = RwSignal::new(None::<AppError>);
+    let deleted = RwSignal::new(false);
+    let live: LiveStart = transcript.live;
+    let answering = Memo::new(move |_| shown.read().iter().any(|s| s.view.read().status == Some(Status::Running)));
+
+    let catch_up = catch_up(thread, head, shown, unsent);
+    if !older {
+        let catch_up = catch_up.clone();
+        Effect::new(move |_| {
+            let catch_up = catch_up.clone();
+            unsent::load(thread, unsent, &shown.read_untracked());
+            listen(&live, move |told| match told.event {
+                Event::AnswerChunk { thread: of, message, n, text } if of == thread => {
+                    let known =
+                        shown.with_untracked(|all| all.iter().find(|s| s.id == message).map(|s| s.view.clone()));
+                    match known {
+                        Some(view) if view.read_untracked().next_piece == n => view.update(|view| {
+                            view.text.push_str(&text);
+                            view.next_piece += 1;
+                        }),
+                        // Already in what was read.
+                        Some(view)
+                            if view.read_untracked().next_piece > n
+                                || view.read_untracked().status != Some(Status::Running) => {}
+                        _ => catch_up(),
+                    }
+                }
+                Event::MessagePosted { thread: of, .. }
+                | Event::AnswerEnded { thread: of, .. }
+                | Event::ThreadChanged { thread: of }
+                    if of == thread =>
+                {
+                    catch_up();
+                }
+                Event::ThreadGone { thread: of } if of == thread => deleted.set(true),
+                Event::Resync => catch_up(),
+                _ => {}
+            });
+        });
+    }
+
+    let post = {
+        let catch_up = catch_up.clone();
+        move |client: ClientId, text: String| {
+            let catch_up = catch_up.clone();
+            unsent::put(thread, unsent, Unsent { client, text: text.clone(), failed: None });
+            spawn_local(async move {
+                match send_message(thread, client, text.clone()).await {
+                    Ok(_) => catch_up(),
+                    Err(error) => unsent::put(thread, unsent, Unsent { client, text, failed: Some(error) }),
+                }
+            });
+        }
+    };
+    let send = {
+        let post = post.clone();
+        move |text: String, accepted: Callback<()>| match super::model::message_text(&text) {
+            Ok(text) => {
+                problem.set(None);
+                accepted.run(());
+                post(ClientId::fresh(), text);
+            }
+            Err(error) => problem.set(Some(error)),
+        }
+    };
+    let forget = move |client: ClientId| unsent::drop_one(thread, unsent, client);
+    let earlier = move || {
+        let Some(first) = shown.with_untracked(|all| all.first().map(|s| s.id)) else {
+            return;
+        };
+        spawn_local(async move {
+            match open_thread(thread, Some(first)).await {
+                Ok(page) => {
+                    more.set(page.more);
+                    shown.update(|all| {
+                        let mut old: Vec<_> = page.messages.into_iter().map(show).collect();
+                        old.append(all);
+                        *all = old;
+                    });
+                }
+                Err(error) => problem.set(Some(error)),
+            }
+        });
+    };
+    let stop = move || {
+        spawn_local(async move {
+            if let Err(error) = stop_answer(thread).await {
+                problem.set(Some(error));
+            }
+        });
+    };
+    let again = move |answer: MessageId| {
+        let catch_up = catch_up.clone();
+        spawn_local(async move {
+            match answer_again(answer).await {
+                Ok(Posted { .. }) => catch_up(),
+                Err(error) => problem.set(Some(error)),
+            }
+        });
+    };
+    let again = Callback::new(again);
+
+    let back = form_back("send");
+    let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
+    let client = back.as_ref().and_then(|b| b.typed("client").parse().ok());
+    let client = RwSignal::new(SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner());
+    if let Some(back) = back {
+        problem.set(Some(back.error));
+    }
+    let title = move || head.read().title.clone();
+    view! {
+        <Title text=title/>
+        <div class="conversation">
+            <ThreadHead head/>
+            <Show when=move || deleted.get()>
+                <p class="problem" role="alert">"This chat was deleted in another window. "<a class="link" href="/chat">"Go to your chats"</a></p>
+            </Show>
+            <div class="scroller" tabindex="0" role="region" aria-label="Messages">
+                <div class="messages">
+                    <Show when=move || more.get()>
+                        <p class="earlier">
+                            <a class="button" href=move || shown.with(|all| all.first().map(|s| format!("?before={}", s.id)).unwrap_or_default())
+                                on:click=move |event| { event.prevent_default(); earlier(); }>"Earlier messages"</a>
+                        </p>
+                    </Show>
+                    <For each=move || shown.get() key=|s| s.id let:item>
+                        <MessageBlock view=item.view thread again/>
+                    </For>
+                    <For each=move || unsent.get() key=|u| (u.client, u.failed.clone()) let:item>
+                        <PendingBlock item retry=post.clone() forget/>
+                    </For>
+                    {older.then(|| view! { <p class="earlier"><a class="button" href=format!("/chat/{thread}")>"Newest messages"</a></p> })}
+                </div>
+            </div>
+            <div class="status">
+                <p class="quiet" role="status">{move || if answering.get() { "moat is writing…" } else { "" }}</p>
+                <Show when=move || answering.get()>
+                    <form method="post" action=format!("/chat/{thread}?do=stop") on:submit=move |event| { event.prevent_default(); stop(); }>
+                        <input type="hidden" name="thread" value=thread.to_string()/>
+                        <button type="submit" class="button"><Icon of=icondata_lu::LuSquare/>"Stop"</button>
+                    </form>
+                </Show>
+            </div>
+            <Composer action=format!("/chat/{thread}?do=send") draft=thread.to_string() client thread=Some(thread) typed problem
+                busy=answering send/>
+        </div>
+    }
+}
+
+/// Reads the newest messages and puts them in place of those on screen; runs once at a time, and once more if it was asked
+/// for in between.
+fn catch_up(
+    thread: ThreadId,
+    head: RwSignal<ThreadRow>,
+    shown: RwSignal<Vec<Shown>>,
+    unsent: RwSignal<Vec<Unsent>>,
+) -> impl Fn() + Clone + Send + Sync + 'static {
+    let running = StoredValue::new(false);
+    let again = StoredValue::new(false);
+    move || {
+        if running.try_get_value().unwrap_or(true) {
+            again.try_set_value(true);
+            return;
+        }
+        running.set_value(true);
+        spawn_local(async move {
+            loop {
+                if let Ok(page) = open_thread(thread, None).await {
+                    head.try_set(page.thread);
+                    for view in &page.messages {
+                        if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
+                            unsent::drop_one(thread, unsent, client);
+                        }
+                    }
+                    shown.try_update(|all| merge(all, page.messages));
+                }
+                if again.try_get_value() != Some(true) {
+                    break;
+                }
+                again.try_set_value(false);
+            }
+            running.try_set_value(false);
+        });
+    }
+}
+
+/// What was read replaces what is shown from its first message on. An answer that is ahead on screen, because its pieces
+/// came in while this was read, stays ahead.
+fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) {
+    let Some(first) = read.first().map(|view| view.seq) else {
+        return;
+    };
+    let known: Vec<Shown> = std::mem::take(all);
+    for old in known.iter().filter(|s| s.view.read_untracked().seq < first) {
+        all.push(old.clone());
+    }
+    for view in read {
+        match known.iter().find(|s| s.id == view.id) {
+            Some(old) => {
+                let ahead = {
+                    let now = old.view.read_untracked();
+                    now.status == view.status && now.status == Some(Status::Running) && now.next_piece > view.next_piece
+                };
+                if !ahead && *old.view.read_untracked() != view {
+                    old.view.set(view);
+                }
+                all.push(old.clone());
+            }
+            None => all.push(show(view)),
+        }
+    }
+}

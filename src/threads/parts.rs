@@ -1,0 +1,246 @@
+//! What the chat's screens are drawn with.
+
+use leptos::{html::Textarea, prelude::*};
+
+use super::{
+    model::{MessageView, ThreadRow},
+    unsent::{self, Unsent},
+};
+use crate::{
+    accounts::model::Me,
+    error::AppError,
+    types::{ClientId, MessageId, Role, Status, ThreadId},
+    ui::{button::IconButton, icon::Icon, notice::Problem, theme::Theme},
+};
+
+/// The list of threads, newest first.
+#[component]
+pub fn List(
+    rows: RwSignal<Vec<ThreadRow>>,
+    next: RwSignal<Option<String>>,
+    open: Memo<Option<ThreadId>>,
+    problem: RwSignal<Option<AppError>>,
+    more: impl Fn() + Copy + Send + Sync + 'static,
+) -> impl IntoView {
+    view! {
+        <div class="side-head">
+            <h2>"Chats"</h2>
+            <span class="live-mark" role="img" aria-label="Live" title="Live: changes show here as they happen"></span>
+            <a class="icon-button" href="/chat" title="New chat" aria-label="New chat"><Icon of=icondata_lu::LuPlus/></a>
+        </div>
+        <div class="side-list">
+            <Show when=move || rows.read().is_empty()>
+                <p class="quiet nothing">"Your chats will be listed here. Ask something to begin."</p>
+            </Show>
+            <ul>
+                <For each=move || rows.get() key=|row| row.clone() let:row>
+                    <li>
+                        <a class="thread" href=format!("/chat/{}", row.id) title=row.title.clone()
+                            aria-current=move || (open.get() == Some(row.id)).then_some("page")>
+                            <span class="thread-title">{row.title.clone()}</span>
+                            {row.answering.then(|| view! { <span class="writing" role="img" aria-label="An answer is being written"></span> })}
+                        </a>
+                    </li>
+                </For>
+            </ul>
+            {move || problem.get().map(|error| view! { <Problem text=error.to_string()/> })}
+            {move || next.get().map(|after| view! {
+                <p class="earlier">
+                    <a class="button" href=format!("/chat?after={after}") on:click=move |event| { event.prevent_default(); more(); }>"Older chats"</a>
+                </p>
+            })}
+        </div>
+    }
+}
+
+/// Below the list: who is signed in, the theme, the guide, the way out.
+#[component]
+pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
+    let me = me.unwrap_or(Me { email: String::new() });
+    let label = match theme {
+        Theme::System => "Theme: as the system. Switch to light",
+        Theme::Light => "Theme: light. Switch to dark",
+        Theme::Dark => "Theme: dark. Switch to the system's",
+    };
+    view! {
+        <div class="side-foot">
+            <span class="avatar" aria-hidden="true">{me.initials()}</span>
+            <span class="who" title=me.email.clone()>{me.email.clone()}</span>
+            <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
+            <form method="post" action="/chat?do=theme">
+                <input type="hidden" name="theme" value=theme.next().as_str()/>
+                <IconButton icon=icondata_lu::LuSunMoon label/>
+            </form>
+            <form method="post" action="/chat?do=sign-out">
+                <IconButton icon=icondata_lu::LuLogOut label="Sign out"/>
+            </form>
+        </div>
+    }
+}
+
+/// Above a transcript: its title, and what can be done with the whole of it.
+#[component]
+pub fn ThreadHead(head: RwSignal<ThreadRow>) -> impl IntoView {
+    let id = head.read_untracked().id;
+    view! {
+        <header class="pane-head">
+            <a class="icon-button back" href="/chat" title="Back to the list" aria-label="Back to the list"><Icon of=icondata_lu::LuChevronLeft/></a>
+            <h1 title=move || head.read().title.clone()>{move || head.read().title.clone()}</h1>
+            <details class="menu">
+                <summary class="icon-button" title="Rename or delete" aria-label="Rename or delete"><Icon of=icondata_lu::LuPencil/></summary>
+                <div class="menu-body">
+                    <form method="post" action=format!("/chat/{id}?do=rename")>
+                        <input type="hidden" name="thread" value=id.to_string()/>
+                        <label for="title">"Title"</label>
+                        <input id="title" name="title" required=true maxlength="200" value=move || head.read().title.clone()/>
+                        <button type="submit" class="button">"Rename"</button>
+                    </form>
+                    <form method="post" action=format!("/chat/{id}?do=delete")>
+                        <input type="hidden" name="thread" value=id.to_string()/>
+                        <p class="quiet">"Deleting takes all messages of this chat along. It can't be undone."</p>
+                        <button type="submit" class="button danger"><Icon of=icondata_lu::LuTrash2/>"Delete this chat"</button>
+                    </form>
+                </div>
+            </details>
+        </header>
+    }
+}
+
+/// One message. While an answer is being written it is shown as it comes; when it is whole, the server has rendered it.
+#[component]
+pub fn MessageBlock(view: ArcRwSignal<MessageView>, thread: ThreadId, again: Callback<MessageId>) -> impl IntoView {
+    let (id, role) = view.with_untracked(|v| (v.id, v.role));
+    let status = {
+        let view = view.clone();
+        Memo::new(move |_| view.read().status)
+    };
+    let body = {
+        let view = view.clone();
+        move || match status.get() {
+            Some(Status::Running) => {
+                let view = view.clone();
+                view! { <div class="streaming">{move || view.read().text.clone()}<span class="caret" aria-hidden="true"></span></div> }.into_any()
+            }
+            _ => {
+                let html = view.read().html.clone();
+                view! { <div class="prose" inner_html=html></div> }.into_any()
+            }
+        }
+    };
+    let note = move || {
+        let text = match status.get()? {
+            Status::Running | Status::Done => return None,
+            Status::Stopped => "You stopped this answer.".to_owned(),
+            Status::Interrupted => "This answer was interrupted: the server stopped while it was written.".to_owned(),
+            Status::Failed => view.read().why.clone(),
+        };
+        Some(view! {
+            <div class="note">
+                <p>{text}</p>
+                <form method="post" action=format!("/chat/{thread}?do=again") on:submit=move |event| { event.prevent_default(); again.run(id); }>
+                    <input type="hidden" name="answer" value=id.to_string()/>
+                    <button type="submit" class="button"><Icon of=icondata_lu::LuRotateCw/>"Try again"</button>
+                </form>
+            </div>
+        })
+    };
+    view! {
+        <article class="message" data-role=role.as_str() data-message=id.to_string()>
+            <h2 class="said-by">{if role == Role::User { "You" } else { "moat" }}</h2>
+            {body}
+            {note}
+        </article>
+    }
+}
+
+/// A message on its way, or one that did not arrive.
+#[component]
+pub fn PendingBlock(
+    item: Unsent,
+    retry: impl Fn(ClientId, String) + Clone + Send + Sync + 'static,
+    forget: impl Fn(ClientId) + Copy + Send + Sync + 'static,
+) -> impl IntoView {
+    let Unsent { client, text, failed } = item;
+    let again = text.clone();
+    view! {
+        <article class="message" data-role="user" data-unsent="">
+            <h2 class="said-by">"You"</h2>
+            <div class="streaming">{text}</div>
+            {match failed {
+                None => view! { <p class="quiet">"Sending…"</p> }.into_any(),
+                Some(error) => view! {
+                    <div class="note" role="alert">
+                        <p>"Not sent. "{error.to_string()}</p>
+                        <button type="button" class="button" on:click=move |_| retry(client, again.clone())>"Send again"</button>
+                        <button type="button" class="button" on:click=move |_| forget(client)>"Discard"</button>
+                    </div>
+                }.into_any(),
+            }}
+        </article>
+    }
+}
+
+/// Where one writes. Without a script it is a plain form; with one, Enter sends and Shift+Enter makes a new line.
+#[component]
+pub fn Composer(
+    #[prop(into)] action: String,
+    /// Under which name the draft is kept.
+    #[prop(into)]
+    draft: String,
+    client: RwSignal<ClientId>,
+    thread: Option<ThreadId>,
+    typed: String,
+    problem: RwSignal<Option<AppError>>,
+    /// Nothing can be sent now.
+    #[prop(into)]
+    busy: Signal<bool>,
+    /// Is given the text, and a call that empties the box.
+    send: impl Fn(String, Callback<()>) + Clone + 'static,
+) -> impl IntoView {
+    let area = NodeRef::<Textarea>::new();
+    let of = StoredValue::new(draft);
+    Effect::new(move |_| {
+        if let Some(area) = area.get()
+            && area.value().is_empty()
+            && let Some(text) = unsent::draft(&of.read_value())
+        {
+            area.set_value(&text);
+        }
+    });
+    let submit = move || {
+        let Some(element) = area.get_untracked() else {
+            return;
+        };
+        if busy.get_untracked() {
+            return;
+        }
+        let accepted = Callback::new(move |()| {
+            if let Some(Some(element)) = area.try_get_untracked() {
+                element.set_value("");
+            }
+            unsent::keep_draft(&of.read_value(), "");
+        });
+        send(element.value(), accepted);
+    };
+    let on_key = {
+        let submit = submit.clone();
+        move |event: leptos::ev::KeyboardEvent| {
+            if event.key() == "Enter" && !event.shift_key() && !event.is_composing() {
+                event.prevent_default();
+                submit();
+            }
+        }
+    };
+    view! {
+        <div class="composer">
+            {move || problem.get().map(|error| view! { <Problem text=error.to_string()/> })}
+            <form method="post" action=action on:submit=move |event| { event.prevent_default(); submit(); }>
+                <input type="hidden" name="client" value=move || client.get().to_string()/>
+                {thread.map(|thread| view! { <input type="hidden" name="thread" value=thread.to_string()/> })}
+                <textarea name="text" aria-label="Your message" placeholder="Ask anything" rows="3" required=true maxlength="32000" node_ref=area
+                    on:keydown=on_key on:input=move |event| unsent::keep_draft(&of.read_value(), &event_target_value(&event))>{typed}</textarea>
+                <button type="submit" class="button primary send" disabled=busy title="Send (Enter)" aria-label="Send"><Icon of=icondata_lu::LuArrowUp/></button>
+            </form>
+        </div>
+    }
+}

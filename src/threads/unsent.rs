@@ -1,0 +1,81 @@
+//! Messages that were sent but not yet confirmed, and drafts: in the browser's own storage, so that neither a failed request
+//! nor a closed window loses what somebody typed. Sending an unsent message again uses its id again, and so can't double it.
+
+use leptos::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::page::Shown;
+use crate::{
+    error::AppError,
+    types::{ClientId, ThreadId},
+};
+
+/// A message on its way; `failed` says why it did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsent {
+    pub client: ClientId,
+    pub text: String,
+    pub failed: Option<AppError>,
+}
+
+/// What an earlier page of this browser could not send. Browser only.
+pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
+    let Some(json) = read(&key(thread)) else {
+        return;
+    };
+    let mut found: Vec<Unsent> = serde_json::from_str(&json).unwrap_or_default();
+    found.retain(|u| !shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client)));
+    for unsent in &mut found {
+        unsent.failed.get_or_insert(AppError::Unavailable);
+    }
+    list.set(found);
+    store(thread, list);
+}
+
+/// Adds one, or replaces the one with the same id.
+pub fn put(thread: ThreadId, list: RwSignal<Vec<Unsent>>, unsent: Unsent) {
+    list.try_update(|all| match all.iter_mut().find(|u| u.client == unsent.client) {
+        Some(old) => *old = unsent,
+        None => all.push(unsent),
+    });
+    store(thread, list);
+}
+
+/// It has arrived, or nobody wants it any more.
+pub fn drop_one(thread: ThreadId, list: RwSignal<Vec<Unsent>>, client: ClientId) {
+    if list.try_with_untracked(|all| all.iter().any(|u| u.client == client)) == Some(true) {
+        list.update(|all| all.retain(|u| u.client != client));
+        store(thread, list);
+    }
+}
+
+/// What was typed into a box and not sent.
+pub fn draft(of: &str) -> Option<String> {
+    read(&format!("moat:draft:{of}"))
+}
+
+pub fn keep_draft(of: &str, text: &str) {
+    write(&format!("moat:draft:{of}"), text);
+}
+
+fn key(thread: ThreadId) -> String {
+    format!("moat:unsent:{thread}")
+}
+
+fn store(thread: ThreadId, list: RwSignal<Vec<Unsent>>) {
+    let json = list.with_untracked(|all| {
+        if all.is_empty() { String::new() } else { serde_json::to_string(all).unwrap_or_default() }
+    });
+    write(&key(thread), &json);
+}
+
+fn read(key: &str) -> Option<String> {
+    window().local_storage().ok()??.get_item(key).ok()?
+}
+
+/// A full or forbidden storage is no reason to stop somebody from writing.
+fn write(key: &str, value: &str) {
+    if let Ok(Some(storage)) = window().local_storage() {
+        drop(if value.is_empty() { storage.remove_item(key) } else { storage.set_item(key, value) });
+    }
+}

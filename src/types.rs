@@ -1,0 +1,92 @@
+//! Macros for ids and closed sets of words. They live here so that no view model needs a cfg of its own.
+
+/// A UUID that can't be mistaken for another table's.
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "ssr", derive(sqlx::Type), sqlx(transparent))]
+        #[serde(transparent)]
+        pub struct $name(pub uuid::Uuid);
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map(Self)
+            }
+        }
+    };
+}
+
+/// A closed set of words: the same spelling in Rust, in JSON and in the column's CHECK.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[cfg_attr(feature = "ssr", derive(sqlx::Type), sqlx(type_name = "text"))]
+        pub enum $name {
+            $($(#[$vdoc])* #[serde(rename = $word)] #[cfg_attr(feature = "ssr", sqlx(rename = $word))] $variant),+
+        }
+
+        impl $name {
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+id!(
+    /// `app.users.id`, the `sub` of a token.
+    UserId
+);
+id!(
+    /// `app.sessions.id`, the `sid` of a token.
+    SessionId
+);
+id!(
+    /// `app.threads.id`
+    ThreadId
+);
+id!(
+    /// `app.messages.id`
+    MessageId
+);
+id!(
+    /// `app.generations.id`
+    GenerationId
+);
+id!(
+    /// Made by the client, so that a request that is sent twice is stored once.
+    ClientId
+);
+
+impl ClientId {
+    /// A fresh one, for one form or one try and all its repetitions.
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
+words!(
+    /// `app.messages.role`
+    Role { User = "user", Assistant = "assistant" }
+);
+words!(
+    /// `app.generations.status`. Everything but `Running` is final.
+    Status {
+        Running = "running",
+        Done = "done",
+        Stopped = "stopped",
+        /// The server died, or lost the database: the lease lapsed.
+        Interrupted = "interrupted",
+        /// The model gave an error; the generation's `why` says which.
+        Failed = "failed",
+    }
+);

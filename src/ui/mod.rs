@@ -1,0 +1,7 @@
+//! Widgets that know no noun of the product.
+
+pub mod button;
+pub mod form;
+pub mod icon;
+pub mod notice;
+pub mod theme;

@@ -1,0 +1,16 @@
+//! All tests that need more than one function: one binary, one throw-away cluster, a database of its own for each test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod harness;
+
+// mod accounts;
+// mod answers;
+// mod architecture;
+mod catalogue;
+// mod doors;
+mod lanes;
+// mod live;
+mod matrix;
+// mod process;
+// mod threads;

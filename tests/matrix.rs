@@ -1,0 +1,549 @@
+//! Every policy, allowed and denied, by rows. And the tests themselves are put to the test: each policy is dropped, and its
+//! allow case has to turn red; each is widened to `true`, and its deny case has to turn red.
+
+use std::collections::BTreeSet;
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
+
+use crate::harness::Db;
+
+/// In place of the names, in the order of their appearance in the story: A is who acts, B is somebody else.
+const A: &str = "00000000-0000-4000-8000-00000000000a";
+const B: &str = "00000000-0000-4000-8000-00000000000b";
+
+/// Two people with the same things: a session, two threads (one with an answer under way, one with an empty answer that
+/// nobody writes), and what hangs on them. An id is the owner's last letter behind a number.
+const WORLD: &str = "
+    insert into app.users (id, email) values ('00000000-0000-4000-8000-00000000000a', 'a@example.org'), ('00000000-0000-4000-8000-00000000000b', 'b@example.org');
+    insert into app.credentials (user_id, password_phc) select id, 'phc of ' || email from app.users;
+    insert into app.sessions (id, user_id) select ('10000000' || right(id::text, 28))::uuid, id from app.users;
+    insert into app.refresh_tokens (hash, session_id, user_id) select ('hash of ' || email)::bytea, ('10000000' || right(id::text, 28))::uuid, id from app.users;
+    insert into app.rate_limits (key, free_at) values ('old', now() - interval '2 days');
+    insert into app.threads (id, user_id, client_id, title, last_seq) select (n || '0000000' || right(id::text, 28))::uuid, id, gen_random_uuid(), 'of ' || email, 2
+      from app.users, (values (2), (3)) t(n);
+    insert into app.messages (id, thread_id, user_id, seq, client_id, role, content)
+      select ('4' || substr(t.id::text, 2))::uuid, t.id, t.user_id, 1, gen_random_uuid(), 'user', '{\"text\": \"said\"}' from app.threads t where t.id::text like '2%';
+    insert into app.messages (id, thread_id, user_id, seq, parent_id, role, content)
+      select ('5' || substr(m.id::text, 2))::uuid, m.thread_id, m.user_id, 2, m.id, 'assistant', '{\"text\": \"\"}' from app.messages m;
+    insert into app.messages (id, thread_id, user_id, seq, role, content)
+      select ('6' || substr(t.id::text, 2))::uuid, t.id, t.user_id, 1, 'assistant', '{\"text\": \"\"}' from app.threads t where t.id::text like '3%';
+    insert into app.generations (id, user_id, thread_id, message_id, lease_until)
+      select ('7' || substr(m.id::text, 2))::uuid, m.user_id, m.thread_id, m.id, now() - interval '1 hour' from app.messages m where m.id::text like '5%';
+    insert into app.generation_chunks (generation_id, user_id, n, text) select g.id, g.user_id, 0, 'piece' from app.generations g;
+    delete from app.outbox;
+    insert into app.outbox (user_id, kind, payload) select id, 'thread.changed', '{}' from app.users;
+    update app.feed_head set pos = 2;
+    insert into app.feed (pos, user_id, kind, payload, created_at) select row_number() over (order by id), id, 'thread.changed', '{}', now() - interval '1 day' from app.users;
+";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Actor {
+    /// A's own lane.
+    User,
+    /// A lane for this reason, for A where the reason is for somebody.
+    Job(&'static str),
+    /// What the login role calls before it is anybody. The function runs with its own rights, so who calls is of no matter.
+    Opening,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    Rows(u64),
+    Refused(String),
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused("42501".into())
+}
+
+struct Case {
+    policy: &'static str,
+    actor: Actor,
+    /// What A may do, and how many rows that is.
+    allow: (&'static str, u64),
+    /// What A may not do to B: no row, or a refusal. None for the policies of moat_definer, which show everything to a
+    /// role that nobody can become; who may become it is a check of its own.
+    deny: Option<(&'static str, Option<u64>)>,
+}
+
+const fn case(
+    policy: &'static str,
+    actor: Actor,
+    allow: (&'static str, u64),
+    deny: (&'static str, Option<u64>),
+) -> Case {
+    Case { policy, actor, allow, deny: Some(deny) }
+}
+
+const fn definer(policy: &'static str, actor: Actor, allow: &'static str) -> Case {
+    Case { policy, actor, allow: (allow, 1), deny: None }
+}
+
+use Actor::{Job, Opening, User};
+
+const WRITER: Actor = Job("generation");
+
+/// An update or delete without any condition: the policy alone decides which rows it reaches, and the read policies have no
+/// part in it. Where the count is A's own, a wider policy shows as more.
+static CASES: &[Case] = &[
+    case(
+        "users.select_own",
+        User,
+        ("select from app.users where id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.users where id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "users.update_own",
+        User,
+        ("update app.users set display_name = 'x'", 1),
+        ("update app.users set display_name = 'x'", Some(1)),
+    ),
+    case(
+        "sessions.select_own",
+        User,
+        ("select from app.sessions where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.sessions where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "sessions.update_own",
+        User,
+        ("update app.sessions set revoked_at = now()", 1),
+        ("update app.sessions set revoked_at = now()", Some(1)),
+    ),
+    case(
+        "threads.select_own",
+        User,
+        ("select from app.threads where id = '20000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.threads where id = '20000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "threads.insert_own",
+        User,
+        ("insert into app.threads (client_id) values ('90000000-0000-4000-8000-000000000000')", 1),
+        (
+            "insert into app.threads (user_id, client_id) values ('00000000-0000-4000-8000-00000000000b', '90000000-0000-4000-8000-000000000000')",
+            None,
+        ),
+    ),
+    case(
+        "threads.update_own",
+        User,
+        ("update app.threads set title = 'x'", 2),
+        ("update app.threads set title = 'x'", Some(2)),
+    ),
+    case("threads.delete_own", User, ("delete from app.threads", 2), ("delete from app.threads", Some(2))),
+    case(
+        "messages.select_own",
+        User,
+        ("select from app.messages where thread_id = '20000000-0000-4000-8000-00000000000a'", 2),
+        ("select from app.messages where thread_id = '20000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "messages.insert_own",
+        User,
+        (
+            "insert into app.messages (thread_id, seq, client_id, role, content) values ('30000000-0000-4000-8000-00000000000a', 2, '90000000-0000-4000-8000-000000000000', 'user', '{\"text\": \"x\"}')",
+            1,
+        ),
+        (
+            "insert into app.messages (thread_id, user_id, seq, client_id, role, content) values ('30000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 2, '90000000-0000-4000-8000-000000000000', 'user', '{\"text\": \"x\"}')",
+            None,
+        ),
+    ),
+    case(
+        "messages.insert_own",
+        User,
+        (
+            "insert into app.messages (thread_id, seq, role, content) values ('30000000-0000-4000-8000-00000000000a', 2, 'assistant', '{\"text\": \"\"}')",
+            1,
+        ),
+        (
+            "insert into app.messages (thread_id, seq, role, content) values ('30000000-0000-4000-8000-00000000000a', 2, 'assistant', '{\"text\": \"words in its mouth\"}')",
+            None,
+        ),
+    ),
+    case(
+        "messages.select_generation",
+        WRITER,
+        ("select from app.messages where user_id = '00000000-0000-4000-8000-00000000000a'", 3),
+        ("select from app.messages where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "messages.update_generation",
+        WRITER,
+        ("update app.messages set content = '{\"text\": \"x\"}'", 2),
+        ("update app.messages set content = '{\"text\": \"x\"}'", Some(2)),
+    ),
+    case(
+        "generations.select_own",
+        User,
+        ("select from app.generations where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.generations where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "generations.insert_own",
+        User,
+        (
+            "insert into app.generations (thread_id, message_id) values ('30000000-0000-4000-8000-00000000000a', '60000000-0000-4000-8000-00000000000a')",
+            1,
+        ),
+        (
+            "insert into app.generations (user_id, thread_id, message_id) values ('00000000-0000-4000-8000-00000000000b', '30000000-0000-4000-8000-00000000000b', '60000000-0000-4000-8000-00000000000b')",
+            None,
+        ),
+    ),
+    case(
+        "generations.update_own",
+        User,
+        ("update app.generations set stop_asked_at = now()", 1),
+        ("update app.generations set stop_asked_at = now()", Some(1)),
+    ),
+    case(
+        "generations.select_generation",
+        WRITER,
+        ("select from app.generations where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.generations where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "generations.update_generation",
+        WRITER,
+        ("update app.generations set lease_until = now()", 1),
+        ("update app.generations set lease_until = now()", Some(1)),
+    ),
+    case(
+        "generation_chunks.select_own",
+        User,
+        ("select from app.generation_chunks where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.generation_chunks where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "generation_chunks.select_generation",
+        WRITER,
+        ("select from app.generation_chunks where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.generation_chunks where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "generation_chunks.insert_generation",
+        WRITER,
+        (
+            "insert into app.generation_chunks (generation_id, user_id, n, text) values ('70000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a', 1, 'x')",
+            1,
+        ),
+        (
+            "insert into app.generation_chunks (generation_id, user_id, n, text) values ('70000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 1, 'x')",
+            None,
+        ),
+    ),
+    case(
+        "generation_chunks.delete_generation",
+        WRITER,
+        ("delete from app.generation_chunks", 1),
+        ("delete from app.generation_chunks", Some(1)),
+    ),
+    definer(
+        "users.select_definer",
+        Opening,
+        "select where gate.open('00000000-0000-4000-8000-00000000000a', '10000000-0000-4000-8000-00000000000a', now() + interval '1 second', null) = 'authenticated'",
+    ),
+    definer("users.insert_definer", Job("sign_in"), "select where app.sign_up('c@example.org', '', 'phc') is not null"),
+    definer(
+        "credentials.select_definer",
+        Job("sign_in"),
+        "select from app.credential('b@example.org') where password_phc = 'phc of b@example.org'",
+    ),
+    definer(
+        "credentials.insert_definer",
+        Job("sign_in"),
+        "select where app.sign_up('c@example.org', '', 'phc') is not null",
+    ),
+    definer(
+        "sessions.select_definer",
+        Opening,
+        "select where gate.open('00000000-0000-4000-8000-00000000000a', '10000000-0000-4000-8000-00000000000a', now() + interval '1 second', null) = 'authenticated'",
+    ),
+    definer(
+        "sessions.insert_definer",
+        Job("sign_in"),
+        "select where app.start_session('00000000-0000-4000-8000-00000000000a', 'h', '', '') is not null",
+    ),
+    definer(
+        "sessions.update_definer",
+        Job("sign_in"),
+        "with spent as (select outcome from app.rotate_session('hash of a@example.org', 'child', 'an address')) select from spent where outcome = 'ok' and (select app.probe('select ip from app.sessions where ip <> ''''')) = 'an address'",
+    ),
+    definer(
+        "refresh_tokens.select_definer",
+        Job("sign_in"),
+        "select from app.rotate_session('hash of a@example.org', 'child', '') where outcome = 'ok'",
+    ),
+    definer(
+        "refresh_tokens.insert_definer",
+        Job("sign_in"),
+        "select where app.start_session('00000000-0000-4000-8000-00000000000a', 'h', '', '') is not null",
+    ),
+    definer(
+        "refresh_tokens.update_definer",
+        Job("sign_in"),
+        "with spent as (select outcome from app.rotate_session('hash of a@example.org', 'child', '')) select from spent where outcome = 'ok' and (select app.probe('select count(*)::text from app.refresh_tokens where used_at is not null')) = '1'",
+    ),
+    definer("rate_limits.select_definer", Job("sign_in"), "select where app.take_token('k', 1, '1 hour') = 0"),
+    definer("rate_limits.insert_definer", Job("sign_in"), "select where app.take_token('k', 1, '1 hour') = 0"),
+    definer(
+        "rate_limits.update_definer",
+        Job("sign_in"),
+        "with once as (select app.take_token('k', 1, '1 hour') as first) select from once where first = 0 and (select app.probe('select (free_at > now() + interval ''59 minutes'')::text from app.rate_limits where key = ''k''')) = 'true'",
+    ),
+    definer(
+        "rate_limits.delete_definer",
+        Job("sweep"),
+        "with swept as (select app.sweep_rate_limits()) select from swept where (select app.probe('select count(*)::text from app.rate_limits')) = '0'",
+    ),
+    definer("outbox.select_definer", Job("live"), "select where app.sequence_feed(10) = 2"),
+    definer(
+        "outbox.insert_definer",
+        User,
+        "update app.threads set title = 'x' where id = '20000000-0000-4000-8000-00000000000a'",
+    ),
+    definer("outbox.delete_definer", Job("live"), "select where app.sequence_feed(10) = 2"),
+    definer("feed.select_definer", Job("live"), "select where (select count(*) from app.read_feed(0, 10)) = 2"),
+    definer("feed.insert_definer", Job("live"), "select where app.sequence_feed(10) = 2"),
+    definer(
+        "feed.delete_definer",
+        Job("sweep"),
+        "with pruned as (select app.prune_feed('1 hour')) select from pruned where (select app.probe('select count(*)::text from app.feed')) = '0'",
+    ),
+    definer("feed_head.select_definer", User, "select from app.feed_cursor() where pos = 2"),
+    definer(
+        "feed_head.update_definer",
+        Job("live"),
+        "with moved as (select app.sequence_feed(10) as n) select from moved where n = 2 and (select app.probe('select pos::text from app.feed_head')) = '4'",
+    ),
+    definer(
+        "generations.select_definer",
+        Job("sweep"),
+        "select where (select count(*) from app.lapsed_generations()) = 2",
+    ),
+];
+
+/// A function of the test alone, to look behind the wall in the middle of a statement.
+const PROBE: &str = "create function app.probe(q text) returns text language plpgsql volatile security definer as $$ declare r text; begin execute q into r; return r; end $$;
+    grant execute on function app.probe(text) to service, authenticated;";
+
+async fn world(db: &Db) -> PgConnection {
+    let mut conn = db.superuser().await;
+    conn.execute(WORLD).await.unwrap();
+    conn.execute(PROBE).await.unwrap();
+    conn
+}
+
+/// Runs one statement as the actor, after `first` as the superuser, and undoes both.
+async fn run(conn: &mut PgConnection, actor: Actor, statement: &str, first: Option<&str>) -> Outcome {
+    let mut tx = conn.begin().await.unwrap();
+    if let Some(first) = first {
+        tx.execute(AssertSqlSafe(first.to_owned())).await.unwrap_or_else(|e| panic!("{first}: {e}"));
+    }
+    let (claims, role) = match actor {
+        User => (format!(r#"{{"sub": "{A}", "role": "authenticated"}}"#), Some("authenticated")),
+        Job("generation") => {
+            (format!(r#"{{"sub": "{A}", "role": "service", "reason": "generation"}}"#), Some("service"))
+        }
+        Job(reason) => (format!(r#"{{"role": "service", "reason": "{reason}"}}"#), Some("service")),
+        Opening => (String::new(), None),
+    };
+    sqlx::query("select set_config('request.jwt.claims', $1, true)").bind(claims).execute(&mut *tx).await.unwrap();
+    if let Some(role) = role {
+        tx.execute(AssertSqlSafe(format!("set local role {role}"))).await.unwrap();
+    }
+    let outcome = match tx.execute(AssertSqlSafe(statement.to_owned())).await {
+        Ok(done) => Outcome::Rows(done.rows_affected()),
+        Err(sqlx::Error::Database(error)) => Outcome::Refused(error.code().unwrap_or_default().into_owned()),
+        Err(other) => panic!("{statement}: {other}"),
+    };
+    tx.rollback().await.unwrap();
+    outcome
+}
+
+#[tokio::test]
+async fn every_policy_allows_what_it_is_for_and_nothing_of_somebody_else() {
+    let db = Db::new().await;
+    let mut conn = world(&db).await;
+    for case in CASES {
+        let (statement, rows) = case.allow;
+        assert_eq!(
+            run(&mut conn, case.actor, statement, None).await,
+            Outcome::Rows(rows),
+            "{}: {statement}",
+            case.policy
+        );
+        if let Some((statement, rows)) = case.deny {
+            let expected = rows.map_or_else(refused, Outcome::Rows);
+            assert_eq!(run(&mut conn, case.actor, statement, None).await, expected, "{}: {statement}", case.policy);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_allow_case_turns_red_when_its_policy_is_dropped_and_a_deny_case_when_it_is_widened() {
+    let db = Db::new().await;
+    let mut conn = world(&db).await;
+    for case in CASES {
+        let (table, policy) = case.policy.split_once('.').unwrap();
+        let (statement, rows) = case.allow;
+        let drop = format!("drop policy {policy} on app.{table}");
+        assert_ne!(
+            run(&mut conn, case.actor, statement, Some(&drop)).await,
+            Outcome::Rows(rows),
+            "{} is needed by nothing that is tested",
+            case.policy
+        );
+        if let Some((statement, rows)) = case.deny {
+            let expected = rows.map_or_else(refused, Outcome::Rows);
+            let verb: String = sqlx::query_scalar(
+                "select cmd from pg_policies where schemaname = 'app' and tablename = $1 and policyname = $2",
+            )
+            .bind(table)
+            .bind(policy)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+            let clause = if verb == "INSERT" { "with check (true)" } else { "using (true)" };
+            let widen = format!("alter policy {policy} on app.{table} {clause}");
+            assert_ne!(
+                run(&mut conn, case.actor, statement, Some(&widen)).await,
+                expected,
+                "{} could be widened and nothing would notice",
+                case.policy
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn there_is_a_case_for_every_policy() {
+    let db = Db::new().await;
+    let mut conn = db.superuser().await;
+    let policies: BTreeSet<String> = sqlx::query_scalar("select tablename || '.' || policyname from pg_policies")
+        .fetch_all(&mut conn)
+        .await
+        .unwrap()
+        .into_iter()
+        .collect();
+    let cases: BTreeSet<String> = CASES.iter().map(|c| c.policy.to_owned()).collect();
+    assert_eq!(policies, cases);
+}
+
+#[tokio::test]
+async fn what_a_table_refuses_is_refused_to_every_request_role() {
+    let db = Db::new().await;
+    let mut conn = world(&db).await;
+    let tables = sqlx::query("select c.relname, coalesce(obj_description(c.oid), '') as note from pg_class c where c.relnamespace = 'app'::regnamespace and c.relkind = 'r'")
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+    assert!(tables.len() >= 11);
+    for table in tables {
+        let (name, note): (String, String) = (table.get(0), table.get(1));
+        let written: BTreeSet<&str> =
+            note.split_once("refused: ").map(|(_, verbs)| verbs.split(", ").collect()).unwrap_or_default();
+        for (verb, statement) in [
+            ("select", format!("select from app.{name}")),
+            ("insert", format!("insert into app.{name} default values")),
+            ("update", format!("update app.{name} set {} = null", column(&mut conn, &name).await)),
+            ("delete", format!("delete from app.{name}")),
+        ] {
+            let policy: bool = sqlx::query_scalar("select exists (select from pg_policies where tablename = $1 and cmd = upper($2) and 'authenticated' = any(roles))")
+                .bind(&name)
+                .bind(verb)
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+            assert_eq!(policy, !written.contains(verb), "{name}: {verb} needs a policy or a written refusal");
+            if !policy {
+                assert_eq!(run(&mut conn, User, &statement, None).await, refused(), "{statement}");
+            }
+            for role in ["anon", "visitor"] {
+                let first = format!("grant usage on schema app to {role}; set local role {role}");
+                assert_eq!(run(&mut conn, Opening, &statement, Some(&first)).await, refused(), "{role}: {statement}");
+            }
+            for login in ["moat_user", "moat_service"] {
+                let mut outside = db.connect(login).await;
+                let error = outside.execute(AssertSqlSafe(statement.clone())).await.unwrap_err();
+                assert_eq!(
+                    error.as_database_error().unwrap().code().as_deref(),
+                    Some("42501"),
+                    "{login} outside a lane: {statement}"
+                );
+            }
+        }
+    }
+}
+
+async fn column(conn: &mut PgConnection, table: &str) -> String {
+    sqlx::query_scalar(
+        "select attname::text from pg_attribute where attrelid = ('app.' || $1)::regclass and attnum = 1",
+    )
+    .bind(table)
+    .fetch_one(conn)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_row_cannot_be_hung_under_somebody_elses_nor_moved_to_them() {
+    let db = Db::new().await;
+    let mut conn = world(&db).await;
+    let under = |thread: &str| {
+        format!(
+            "insert into app.messages (thread_id, seq, client_id, role, content) values ('{thread}', 9, gen_random_uuid(), 'user', '{{\"text\": \"x\"}}')"
+        )
+    };
+    let foreign = run(&mut conn, User, &under("20000000-0000-4000-8000-00000000000b"), None).await;
+    let nothing = run(&mut conn, User, &under("29999999-0000-4000-8000-00000000000b"), None).await;
+    assert_eq!(foreign, Outcome::Refused("23503".into()));
+    assert_eq!(foreign, nothing, "the answer tells that the thread exists");
+    for table in ["threads", "messages", "generations", "sessions"] {
+        let moved = run(&mut conn, User, &format!("update app.{table} set user_id = '{B}'"), None).await;
+        assert_eq!(moved, refused(), "{table}");
+    }
+    // An id that somebody else uses is free for A: no constraint tells of it.
+    let taken = run(
+        &mut conn,
+        User,
+        "insert into app.threads (id, client_id) values ('20000000-0000-4000-8000-00000000000b', gen_random_uuid())",
+        None,
+    )
+    .await;
+    assert_eq!(taken, Outcome::Rows(1));
+}
+
+#[tokio::test]
+async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
+    let db = Db::new().await;
+    let mut conn = world(&db).await;
+    for (reason, statement) in [
+        ("live", "select app.sign_up('c@example.org', '', 'phc')"),
+        ("live", "select * from app.credential('a@example.org')"),
+        ("sweep", "select app.start_session('00000000-0000-4000-8000-00000000000b', 'h', '', '')"),
+        ("generation", "select * from app.rotate_session('hash of a@example.org', 'c', '')"),
+        ("generation", "select * from app.read_feed(0, 10)"),
+        ("sign_in", "select app.sequence_feed(10)"),
+        ("sign_in", "select app.prune_feed('1 hour')"),
+        ("sign_in", "select * from app.lapsed_generations()"),
+        ("live", "select app.take_token('k', 1, '1 hour')"),
+        ("live", "select app.sweep_rate_limits()"),
+    ] {
+        assert_eq!(run(&mut conn, Job(reason), statement, None).await, refused(), "{reason}: {statement}");
+    }
+    for statement in ["select from app.messages", "select from app.generations", "select from app.generation_chunks"] {
+        for reason in ["sign_in", "live", "sweep"] {
+            assert_eq!(run(&mut conn, Job(reason), statement, None).await, Outcome::Rows(0), "{reason}: {statement}");
+        }
+    }
+    for statement in [
+        "select app.tell('00000000-0000-4000-8000-00000000000a', 'x', '{}')",
+        "select app.sign_up('c@example.org', '', 'phc')",
+        "select app.read_feed(0, 10)",
+    ] {
+        assert_eq!(run(&mut conn, User, statement, None).await, refused(), "{statement}");
+    }
+}
