@@ -85,7 +85,8 @@ alter table app.refresh_tokens force row level security;
 create policy select_definer on app.refresh_tokens for select to moat_definer using (true);
 create policy insert_definer on app.refresh_tokens for insert to moat_definer with check (true);
 create policy update_definer on app.refresh_tokens for update to moat_definer using (true);
-grant select, insert (hash, session_id, user_id), update (used_at) on app.refresh_tokens to moat_definer;
+create policy delete_definer on app.refresh_tokens for delete to moat_definer using (true);
+grant select, insert (hash, session_id, user_id), update (used_at), delete on app.refresh_tokens to moat_definer;
 -- Not granted: anything to a request role.
 comment on table app.refresh_tokens is 'private; refused: select, insert, update, delete';
 comment on column app.refresh_tokens.hash is 'SHA-256 of the opaque token; the token itself is stored nowhere';
@@ -221,10 +222,12 @@ begin
   return 0;
 end $$;
 
-create function app.sweep_rate_limits() returns void
+-- Spent tokens are kept for as long as a session may live without use: until then a replay has to end the session.
+create function app.sweep_accounts() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   perform app.require_reason('sweep');
+  delete from app.refresh_tokens r where r.used_at < now() - interval '31 days';
   delete from app.rate_limits r where r.free_at < now() - interval '1 day';
 end $$;
 
@@ -235,9 +238,9 @@ alter function app.credential(text) owner to moat_definer;
 alter function app.start_session(uuid, bytea, text, text) owner to moat_definer;
 alter function app.rotate_session(bytea, bytea, text) owner to moat_definer;
 alter function app.take_token(text, int, interval) owner to moat_definer;
-alter function app.sweep_rate_limits() owner to moat_definer;
+alter function app.sweep_accounts() owner to moat_definer;
 grant execute on function app.sign_up(text, text, text), app.credential(text), app.start_session(uuid, bytea, text, text),
-  app.rotate_session(bytea, bytea, text), app.take_token(text, int, interval), app.sweep_rate_limits() to service;
+  app.rotate_session(bytea, bytea, text), app.take_token(text, int, interval), app.sweep_accounts() to service;
 -- gate.open and gate.open_service are granted to the login roles, each its own, when those are made.
 revoke create on schema app, gate from moat_definer;
 revoke moat_definer from current_user;

@@ -115,7 +115,7 @@ create policy delete_generation on app.generation_chunks for delete to service u
 grant select on app.generation_chunks to authenticated;
 grant select, insert, delete on app.generation_chunks to service;
 -- Not granted: update to anybody (what was shown stays as it was shown), writing to the user.
-comment on table app.generation_chunks is 'private; refused: update';
+comment on table app.generation_chunks is 'private; refused: insert, update, delete';
 comment on column app.generation_chunks.n is 'from 0, without gaps; the answer so far is their texts in this order';
 
 -- Posting, in the caller's own rights. The thread's row is the lock: under it the client's id is looked up, so that a
@@ -138,7 +138,7 @@ begin
     end if;
     message_id := m.id;
     created := false;
-    select a.id into answer_id from app.messages a where a.parent_id = m.id and a.thread_id = p_thread order by a.seq desc limit 1;
+    select a.id into answer_id from app.messages a where a.parent_id = m.id and a.thread_id = p_thread order by a.seq limit 1;
     select g.id into generation_id from app.generations g where g.message_id = answer_id;
     return;
   end if;
@@ -234,7 +234,9 @@ create function app.lapsed_generations() returns table (generation_id uuid, user
 language plpgsql stable security definer set search_path = '' as $$
 begin
   perform app.require_reason('sweep');
-  return query select g.id, g.user_id from app.generations g where g.status = 'running' and g.lease_until < now() limit 100;
+  -- A closed account's answers can't be ended in a lane of theirs; they must not stand in front of the others.
+  return query select g.id, g.user_id from app.generations g join app.users u on u.id = g.user_id and u.status = 'active'
+    where g.status = 'running' and g.lease_until < now() order by g.lease_until limit 100;
 end $$;
 
 create function app.tell_thread() returns trigger

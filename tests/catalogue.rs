@@ -127,7 +127,7 @@ async fn no_policy_calls_a_function_for_each_row() {
 async fn a_look_up_by_key_has_the_owner_in_its_index_condition() {
     let db = Db::new().await;
     let mut conn = db.superuser().await;
-    conn.execute("set enable_seqscan = off; set role authenticated").await.unwrap();
+    conn.execute("set enable_seqscan = off; set enable_bitmapscan = off; set role authenticated").await.unwrap();
     for statement in [
         "select from app.threads where id = '20000000-0000-4000-8000-00000000000a'",
         "select from app.messages where id = '20000000-0000-4000-8000-00000000000a'",

@@ -1,7 +1,6 @@
 //! What tests stand on: a cluster made by the server's own code, a database for each test, people, requests without a port.
 
 use std::{
-    io::Write,
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -105,10 +104,6 @@ impl Db {
     pub fn lanes(&self, size: u32) -> Lanes {
         Lanes::new(self.options(USER_LOGIN), self.options(SERVICE_LOGIN), size)
     }
-
-    pub fn url(&self, role: &str) -> String {
-        self.cluster.embedded.url(role).replace("/moat", &format!("/{}", self.name))
-    }
 }
 
 /// The settings' defaults, with these arguments.
@@ -193,10 +188,11 @@ impl App {
 
     pub async fn on(db: Db, config: Config) -> Self {
         let state = cli::state(config, db.lanes(8), SECRET).unwrap();
-        Self::of(db, state)
+        Self::of(db, state).await
     }
 
-    pub fn of(db: Db, state: AppState) -> Self {
+    pub async fn of(db: Db, state: AppState) -> Self {
+        state.hub.prepare().await.unwrap();
         let router = router::router(state.clone());
         tokio::spawn(state.hub.clone().run(state.stopping.clone()));
         Self { db, state, router }
@@ -282,9 +278,4 @@ pub fn raw_post(path: &str, body: impl Into<Body>) -> Request<Body> {
         .header(header::ACCEPT, "application/json")
         .body(body.into())
         .unwrap()
-}
-
-/// For messages beside a failure.
-pub fn say(text: &str) {
-    drop(writeln!(std::io::stderr(), "{text}"));
 }

@@ -4,13 +4,13 @@
 
 mod harness;
 
-// mod accounts;
-// mod answers;
-// mod architecture;
+mod accounts;
+mod answers;
+mod architecture;
 mod catalogue;
-// mod doors;
+mod doors;
 mod lanes;
-// mod live;
+mod live;
 mod matrix;
-// mod process;
-// mod threads;
+mod process;
+mod threads;

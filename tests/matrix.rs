@@ -18,6 +18,7 @@ const WORLD: &str = "
     insert into app.credentials (user_id, password_phc) select id, 'phc of ' || email from app.users;
     insert into app.sessions (id, user_id) select ('10000000' || right(id::text, 28))::uuid, id from app.users;
     insert into app.refresh_tokens (hash, session_id, user_id) select ('hash of ' || email)::bytea, ('10000000' || right(id::text, 28))::uuid, id from app.users;
+    insert into app.refresh_tokens (hash, session_id, user_id, used_at) select 'old', id, user_id, now() - interval '40 days' from app.sessions limit 1;
     insert into app.rate_limits (key, free_at) values ('old', now() - interval '2 days');
     insert into app.threads (id, user_id, client_id, title, last_seq) select (n || '0000000' || right(id::text, 28))::uuid, id, gen_random_uuid(), 'of ' || email, 2
       from app.users, (values (2), (3)) t(n);
@@ -269,7 +270,7 @@ static CASES: &[Case] = &[
     definer(
         "sessions.update_definer",
         Job("sign_in"),
-        "with spent as (select outcome from app.rotate_session('hash of a@example.org', 'child', 'an address')) select from spent where outcome = 'ok' and (select app.probe('select ip from app.sessions where ip <> ''''')) = 'an address'",
+        "with spent as materialized (select outcome from app.rotate_session('hash of a@example.org', 'child', 'an address')) select from spent where outcome = 'ok' and app.probe('select ip from app.sessions where ip <> ''''', outcome) = 'an address'",
     ),
     definer(
         "refresh_tokens.select_definer",
@@ -284,19 +285,24 @@ static CASES: &[Case] = &[
     definer(
         "refresh_tokens.update_definer",
         Job("sign_in"),
-        "with spent as (select outcome from app.rotate_session('hash of a@example.org', 'child', '')) select from spent where outcome = 'ok' and (select app.probe('select count(*)::text from app.refresh_tokens where used_at is not null')) = '1'",
+        "with spent as materialized (select outcome from app.rotate_session('hash of a@example.org', 'child', '')) select from spent where outcome = 'ok' and app.probe('select count(*)::text from app.refresh_tokens where used_at is not null', outcome) = '2'",
     ),
     definer("rate_limits.select_definer", Job("sign_in"), "select where app.take_token('k', 1, '1 hour') = 0"),
     definer("rate_limits.insert_definer", Job("sign_in"), "select where app.take_token('k', 1, '1 hour') = 0"),
     definer(
         "rate_limits.update_definer",
         Job("sign_in"),
-        "with once as (select app.take_token('k', 1, '1 hour') as first) select from once where first = 0 and (select app.probe('select (free_at > now() + interval ''59 minutes'')::text from app.rate_limits where key = ''k''')) = 'true'",
+        "with once as materialized (select app.take_token('k', 1, '1 hour') as first) select from once where first = 0 and app.probe('select (free_at > now() + interval ''59 minutes'')::text from app.rate_limits where key = ''k''', first::text) = 'true'",
+    ),
+    definer(
+        "refresh_tokens.delete_definer",
+        Job("sweep"),
+        "with swept as materialized (select app.sweep_accounts()::text as done) select from swept where app.probe('select count(*)::text from app.refresh_tokens where used_at is not null', done) = '0'",
     ),
     definer(
         "rate_limits.delete_definer",
         Job("sweep"),
-        "with swept as (select app.sweep_rate_limits()) select from swept where (select app.probe('select count(*)::text from app.rate_limits')) = '0'",
+        "with swept as materialized (select app.sweep_accounts()::text as done) select from swept where app.probe('select count(*)::text from app.rate_limits', done) = '0'",
     ),
     definer("outbox.select_definer", Job("live"), "select where app.sequence_feed(10) = 2"),
     definer(
@@ -310,13 +316,13 @@ static CASES: &[Case] = &[
     definer(
         "feed.delete_definer",
         Job("sweep"),
-        "with pruned as (select app.prune_feed('1 hour')) select from pruned where (select app.probe('select count(*)::text from app.feed')) = '0'",
+        "with pruned as materialized (select app.prune_feed('1 hour')::text as done) select from pruned where app.probe('select count(*)::text from app.feed', done) = '0'",
     ),
     definer("feed_head.select_definer", User, "select from app.feed_cursor() where pos = 2"),
     definer(
         "feed_head.update_definer",
         Job("live"),
-        "with moved as (select app.sequence_feed(10) as n) select from moved where n = 2 and (select app.probe('select pos::text from app.feed_head')) = '4'",
+        "with moved as materialized (select app.sequence_feed(10) as n) select from moved where n = 2 and app.probe('select pos::text from app.feed_head', n::text) = '4'",
     ),
     definer(
         "generations.select_definer",
@@ -325,9 +331,10 @@ static CASES: &[Case] = &[
     ),
 ];
 
-/// A function of the test alone, to look behind the wall in the middle of a statement.
-const PROBE: &str = "create function app.probe(q text) returns text language plpgsql volatile security definer as $$ declare r text; begin execute q into r; return r; end $$;
-    grant execute on function app.probe(text) to service, authenticated;";
+/// A function of the test alone, to look behind the wall in the middle of a statement; `after` makes it wait for what
+/// has to run first.
+const PROBE: &str = "create function app.probe(q text, after text) returns text language plpgsql volatile security definer as $$ declare r text; begin execute q into r; return r; end $$;
+    grant execute on function app.probe(text, text) to service, authenticated;";
 
 async fn world(db: &Db) -> PgConnection {
     let mut conn = db.superuser().await;
@@ -480,7 +487,7 @@ async fn what_a_table_refuses_is_refused_to_every_request_role() {
 
 async fn column(conn: &mut PgConnection, table: &str) -> String {
     sqlx::query_scalar(
-        "select attname::text from pg_attribute where attrelid = ('app.' || $1)::regclass and attnum = 1",
+        "select attname::text from pg_attribute where attrelid = ('app.' || $1)::regclass and attnum = 2",
     )
     .bind(table)
     .fetch_one(conn)
@@ -530,7 +537,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("sign_in", "select app.prune_feed('1 hour')"),
         ("sign_in", "select * from app.lapsed_generations()"),
         ("live", "select app.take_token('k', 1, '1 hour')"),
-        ("live", "select app.sweep_rate_limits()"),
+        ("live", "select app.sweep_accounts()"),
     ] {
         assert_eq!(run(&mut conn, Job(reason), statement, None).await, refused(), "{reason}: {statement}");
     }

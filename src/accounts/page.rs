@@ -44,12 +44,6 @@ pub fn SignIn() -> impl IntoView {
     let typed_next = back.as_ref().map(|b| b.typed("next")).filter(|next| !next.is_empty());
     let next = move || typed_next.clone().or_else(|| query.read().get("next")).unwrap_or_default();
     let error = failure(call, back.map(|b| b.error));
-    // Whoever sits here next must not find what the last one typed.
-    Effect::new(|_| {
-        if let Ok(Some(storage)) = window().local_storage() {
-            drop(storage.clear());
-        }
-    });
     view! {
         <Title text="Sign in"/>
         <main class="page narrow">

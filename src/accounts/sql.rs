@@ -103,8 +103,8 @@ pub async fn take_token(lane: &mut ServiceLane, key: &str, burst: i32, every: f6
     Ok(())
 }
 
-/// Forgets rate limits that no longer limit.
+/// Forgets rate limits that no longer limit, and refresh tokens that were spent long ago.
 pub async fn sweep(lane: &mut ServiceLane) -> Result<(), AppError> {
-    sqlx::query("select app.sweep_rate_limits()").execute(lane.conn()).await?;
+    sqlx::query("select app.sweep_accounts()").execute(lane.conn()).await?;
     Ok(())
 }

@@ -20,7 +20,8 @@ pub async fn begin(state: &AppState, mut lane: UserLane, posted: &Posted, new: b
     lane.commit().await?;
     if let (true, Some(generation)) = (new, posted.generation) {
         state.hub.wake();
-        let history = said.into_iter().map(|(role, text)| Said { role, text }).collect();
+        // An answer that failed before its first word says nothing, and some servers refuse an empty message.
+        let history = said.into_iter().filter(|(_, text)| !text.is_empty()).map(|(role, text)| Said { role, text }).collect();
         run::start(state, generation, Turn { history, metadata });
     }
     Ok(())

@@ -72,7 +72,9 @@ function lead() {
 
 function ask() {
   if (release || document.hidden) return;
-  navigator.locks.request(lockName, () => (document.hidden ? undefined : lead()));
+  // Plain http on another machine has no locks: each tab then has a stream of its own.
+  if (!navigator.locks) lead();
+  else navigator.locks.request(lockName, () => (document.hidden ? undefined : lead()));
 }
 
 export function start(name, after) {

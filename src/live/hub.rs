@@ -44,8 +44,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Heard {
-    /// The place up to which subscribers have been told.
-    pos: i64,
+    /// The place up to which subscribers have been told; `None` until the feed has been looked at.
+    pos: Option<i64>,
     listeners: HashMap<UserId, Vec<Listener>>,
     /// Answers that this process is writing, by generation.
     writers: HashMap<GenerationId, CancellationToken>,
@@ -87,14 +87,29 @@ impl Hub {
 
     /// From now on, this user's events. What the caller may hear has to be decided after this call and before the first
     /// event is passed on: a session that ends in between is then either refused there or ended here.
-    pub fn subscribe(&self, user: UserId, session: Option<SessionId>) -> Subscription {
+    ///
+    /// `Unavailable` before [`Hub::prepare`]: without a place to go on from, what lies between would be lost in silence.
+    pub fn subscribe(&self, user: UserId, session: Option<SessionId>) -> Result<Subscription, AppError> {
         let (send, events) = mpsc::channel(QUEUE);
         let missed = Arc::new(AtomicBool::new(false));
         let mut heard = self.heard();
+        let from = heard.pos.ok_or(AppError::Unavailable)?;
         let listeners = heard.listeners.entry(user).or_default();
         listeners.retain(|l| !l.send.is_closed());
         listeners.push(Listener { session, send, missed: missed.clone() });
-        Subscription { events, from: heard.pos, missed }
+        Ok(Subscription { events, from, missed })
+    }
+
+    /// Finds the end of the feed, once: what is older than this is for pages to read.
+    pub async fn prepare(&self) -> Result<(), AppError> {
+        if self.heard().pos.is_some() {
+            return Ok(());
+        }
+        let mut lane = self.0.lanes.service(Reason::Live).await?;
+        let now = sql::cursor_of_process(&mut lane).await?;
+        lane.commit().await?;
+        self.heard().pos.get_or_insert(now.pos);
+        Ok(())
     }
 
     /// How many streams are open here.
@@ -165,13 +180,7 @@ impl Hub {
         let pool = PgPoolOptions::new().max_connections(1).connect_with(self.0.lanes.listener_options()).await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.listen("moat_feed").await?;
-        if self.heard().pos == 0 {
-            // Nobody listens yet: what is older than this start is for pages to read.
-            let mut lane = self.0.lanes.service(Reason::Live).await?;
-            let now = sql::cursor_of_process(&mut lane).await?;
-            lane.commit().await?;
-            self.heard().pos = now.pos;
-        }
+        self.prepare().await?;
         loop {
             while self.pass_on().await? {}
             match tokio::time::timeout(POLL, listener.recv()).await {
@@ -183,7 +192,7 @@ impl Hub {
 
     /// Reads the next rows and tells them; true when there may be more.
     async fn pass_on(&self) -> Result<bool, AppError> {
-        let after = self.heard().pos;
+        let after = self.heard().pos.ok_or(AppError::Unavailable)?;
         let mut lane = self.0.lanes.service(Reason::Live).await?;
         let rows = sql::read(&mut lane, after, BATCH).await?;
         lane.commit().await?;
@@ -203,7 +212,7 @@ impl Hub {
 
 impl Heard {
     fn tell(&mut self, row: sql::FeedRow) {
-        self.pos = row.pos;
+        self.pos = Some(row.pos);
         match row.kind.as_str() {
             "session.ended" => {
                 let ended: Option<SessionId> =

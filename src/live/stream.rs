@@ -56,7 +56,7 @@ async fn open(
     opening: Opening,
     after: Option<i64>,
 ) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, AppError> {
-    let subscription = state.hub.subscribe(opening.user, opening.session);
+    let subscription = state.hub.subscribe(opening.user, opening.session)?;
     let mut lane = state.lanes.user(&opening).await?;
     let now = sql::cursor(&mut lane).await?;
     let from = subscription.from;

@@ -26,6 +26,9 @@ pub static CHECKS: &[Check] = &[
         sql: "select format('%s is a superuser, bypasses row security, inherits or may make roles or databases', rolname)
                 from pg_roles where rolname in ($1, $2)
                  and (rolsuper or rolbypassrls or rolinherit or rolcreaterole or rolcreatedb or rolreplication or not rolcanlogin)
+              union all select format('%s inherits %s', m.rolname, r.rolname)
+                from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
+               where m.rolname in ($1, $2) and coalesce((to_jsonb(a) ->> 'inherit_option')::boolean, false)
               union all select format('the role %s does not exist', r) from unnest(array[$1, $2]) r
                 where not exists (select from pg_roles where rolname = r)",
     },
@@ -172,7 +175,6 @@ pub async fn run(login: &PgConnectOptions, service: &PgConnectOptions) -> Result
 pub async fn run_on(conn: &mut PgConnection, login: &str, service: &str) -> Result<Vec<Finding>, sqlx::Error> {
     let mut found = Vec::with_capacity(CHECKS.len());
     for check in CHECKS {
-        // Both names are bound in every query, used or not: the statement needs to know their type.
         let mut query = sqlx::query_scalar(check.sql);
         for name in [login, service].iter().take(parameters(check.sql)) {
             query = query.bind(*name);
@@ -182,6 +184,7 @@ pub async fn run_on(conn: &mut PgConnection, login: &str, service: &str) -> Resu
     Ok(found)
 }
 
+/// Postgres refuses more parameters than a statement has.
 fn parameters(sql: &str) -> usize {
     if sql.contains("$2") { 2 } else { usize::from(sql.contains("$1")) }
 }

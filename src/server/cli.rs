@@ -118,13 +118,8 @@ impl Cli {
                 runtime.block_on(async {
                     match self.command.unwrap_or(Command::Serve) {
                         Command::Serve => serve(self.config).await,
-                        Command::Migrate => {
-                            with_database(self.config, |_, _| async { Ok("The schema is up to date.".to_owned()) })
-                                .await
-                        }
-                        Command::Seed => {
-                            with_database(self.config, |state, _| async move { Ok(demo::seed(&state).await?) }).await
-                        }
+                        Command::Migrate => migrate_only(self.config).await,
+                        Command::Seed => seed_only(self.config).await,
                         Command::Check => {
                             with_database(self.config, |_, logins| async move { report(&logins).await }).await
                         }
@@ -272,15 +267,15 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
     let state = state(config, lanes, &database.secret)?;
     let mut out = io::stdout().lock();
     drop(writeln!(out, "\n  moat is at {origin}"));
-    if let (Some(embedded), true) = (&database.embedded, loopback) {
-        let file = embedded.folder().join("demo-sign-in");
-        let password =
-            kept(&file, || keys::fresh_secret().map(|s| s[..12].to_owned()).map_err(|e| Stop::Words(e.to_string())))?;
-        demo::ensure(&state, &password).await?;
-        drop(writeln!(out, "  demo sign-in: {} / {password}", demo::EMAIL));
+    if let Some(embedded) = &database.embedded {
+        drop(writeln!(out, "  its data is in {}", embedded.folder().display()));
+        if loopback && let Some(password) = demo_password(&state, embedded.folder()).await? {
+            drop(writeln!(out, "  demo sign-in: {} / {password}", demo::EMAIL));
+        }
     }
     drop(writeln!(out));
     drop(out);
+    state.hub.prepare().await?;
     let stop = state.stopping.clone();
     let feed = tokio::spawn(state.hub.clone().run(stop.clone()));
     let sweeper = tokio::spawn(run::sweep_forever(state.clone()));
@@ -302,6 +297,18 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
     Ok(())
 }
 
+/// The demo user's password, made with them. `None` when somebody has removed the file that held it.
+async fn demo_password(state: &AppState, folder: &Path) -> Result<Option<String>, Stop> {
+    let file = folder.join("demo-sign-in");
+    if !file.exists() && demo::exists(state).await? {
+        return Ok(None);
+    }
+    let fresh = || keys::fresh_secret().map(|s| s[..12].to_owned()).map_err(|e| Stop::Words(e.to_string()));
+    let password = kept(&file, fresh)?;
+    demo::ensure(state, &password).await?;
+    Ok(Some(password))
+}
+
 async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
@@ -320,9 +327,6 @@ async fn with_database<F>(config: Config, work: impl FnOnce(AppState, Logins) ->
 where
     F: Future<Output = Result<String, Stop>>,
 {
-    if config.database_url.is_some() && config.migrate_url.is_none() {
-        tracing::info!("MOAT_MIGRATE_URL is not set: the schema is taken as it is");
-    }
     let database = Database::open(&config).await?;
     let logins = Logins { user: database.logins.user.clone(), service: database.logins.service.clone() };
     let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
@@ -334,6 +338,20 @@ where
     database.leave()?;
     drop(writeln!(io::stdout(), "{}", outcome?));
     Ok(())
+}
+
+async fn migrate_only(config: Config) -> Result<(), Stop> {
+    if !config.embedded() && config.migrate_url.is_none() {
+        return Err(Stop::Words("MOAT_MIGRATE_URL is not set: only the owner of the schema can change it.".into()));
+    }
+    with_database(config, |_, _| async { Ok("The schema is up to date.".to_owned()) }).await
+}
+
+async fn seed_only(config: Config) -> Result<(), Stop> {
+    if !config.embedded() {
+        return Err(Stop::Words("Demo people have known passwords: they are made in the embedded database alone.".into()));
+    }
+    with_database(config, |state, _| async move { Ok(demo::seed(&state).await?) }).await
 }
 
 async fn report(logins: &Logins) -> Result<String, Stop> {

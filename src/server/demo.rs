@@ -35,6 +35,14 @@ const PEOPLE: [(&str, &[&[&str]]); 2] = [
     ("grace@moat.example", &[&["How do I make a backup?"], &["What does moat check do?"]]),
 ];
 
+/// Whether the demo user has been made.
+pub async fn exists(state: &AppState) -> Result<bool, AppError> {
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let known = accounts::sql::credential(&mut lane, EMAIL).await?;
+    lane.commit().await?;
+    Ok(known.is_some())
+}
+
 /// The demo user of a data folder; made once.
 pub async fn ensure(state: &AppState, password: &str) -> Result<UserId, AppError> {
     account(state, EMAIL, password).await

@@ -297,9 +297,9 @@ fn major(bin: &Path) -> Option<String> {
 /// The programs of the version that made the folder, or of the newest one.
 fn find_bin(named: Option<&Path>, made: Option<&str>, folder: &Path) -> Result<PathBuf, PostgresError> {
     let mut found: Vec<PathBuf> = Vec::new();
-    if let Some(named) = named {
-        found.push(named.to_owned());
-    } else {
+    found.extend(named.map(Path::to_owned));
+    // A named folder goes first, but data that another version made needs that version.
+    if named.is_none() || made.is_some() {
         if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
             found.push(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
         }
@@ -320,7 +320,9 @@ fn find_bin(named: Option<&Path>, made: Option<&str>, folder: &Path) -> Result<P
             Some((major.parse().ok()?, major, bin))
         })
         .collect();
-    usable.sort_by_key(|(n, ..)| std::cmp::Reverse(*n));
+    if made.is_some() || named.is_none() {
+        usable.sort_by_key(|(n, ..)| std::cmp::Reverse(*n));
+    }
     let Some((_, newest, _)) = usable.first() else {
         return Err(PostgresError::NotInstalled);
     };

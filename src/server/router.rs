@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
@@ -20,7 +20,6 @@ use tower_http::{
         predicate::{NotForContentType, Predicate, SizeAbove},
     },
     csrf::CsrfLayer,
-    limit::RequestBodyLimitLayer,
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
     services::ServeDir,
     timeout::TimeoutLayer,
@@ -147,7 +146,6 @@ pub fn router(state: AppState) -> Router {
         )
         .layer(middleware::from_fn_with_state(state.clone(), caller::identify))
         .layer(csrf)
-        .layer(RequestBodyLimitLayer::new(forms::BODY_MAX))
         .layer(middleware::from_fn(headers::secure))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let cause =
@@ -202,8 +200,15 @@ pub async fn render_page(state: &AppState, request: Request) -> Response {
     response
 }
 
-/// Runs the server function that the request's path names.
+/// Runs the server function that the request's path names. Its body is read here, so that one that is too long or no text
+/// is refused in words; serde would make a wrong byte into a question mark and store it.
 pub async fn run_server_fn(state: &AppState, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(bytes) = to_bytes(body, forms::BODY_MAX).await else { return AppError::TooLarge.into_response() };
+    if percent_encoding::percent_decode(&bytes).decode_utf8().is_err() {
+        return wire::marked(AppError::invalid("request", "This is not text in UTF-8."));
+    }
+    let request = Request::from_parts(parts, Body::from(bytes));
     let context = context_of(state, &request);
     leptos_axum::handle_server_fns_with_context(context, request).await.into_response()
 }

@@ -3,7 +3,7 @@
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderName, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -41,6 +41,13 @@ pub async fn statuses(request: Request, next: Next) -> Response {
             Response::from_parts(parts, body)
         }
     }
+}
+
+/// An error from before the server function, to be read like one of its own.
+pub fn marked(error: AppError) -> Response {
+    let mut response = error.into_response();
+    response.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static("request"));
+    response
 }
 
 /// The error that a server function's answer carries, or the answer itself.

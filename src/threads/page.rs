@@ -21,7 +21,7 @@ use crate::{
         model::{Event, LiveStart},
     },
     types::{ClientId, MessageId, Role, Status, ThreadId},
-    ui::{form::form_back, icon::Icon, notice::Failed, theme::page_theme},
+    ui::{form::{FormBack, form_back}, icon::Icon, notice::Failed, theme::page_theme},
 };
 
 /// The frame of the signed-in: the list, and the pane that the address names.
@@ -84,6 +84,7 @@ fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
         });
     };
     Effect::new(move |_| {
+        unsent::belong_to(&live.channel);
         listen(&live, move |told| match told.event {
             Event::ThreadChanged { thread } | Event::AnswerEnded { thread, .. } => refresh(thread),
             Event::ThreadGone { thread } => rows.update(|rows| rows.retain(|r| r.id != thread)),
@@ -124,7 +125,7 @@ fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
 pub fn NewChat() -> impl IntoView {
     let back = form_back("start");
     let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
-    let client = back.as_ref().and_then(|b| b.typed("client").parse().ok());
+    let client = back.as_ref().and_then(kept_id);
     let client = SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner();
     let client = RwSignal::new(client);
     let problem = RwSignal::new(back.map(|b| b.error));
@@ -192,6 +193,11 @@ pub fn OpenChat() -> impl IntoView {
             })}
         </Transition>
     }
+}
+
+/// The id of a form that came back, so that sending it again can't double it; not one that was spent on another text.
+fn kept_id(back: &FormBack) -> Option<ClientId> {
+    if matches!(back.error, AppError::Conflict { .. }) { None } else { back.typed("client").parse().ok() }
 }
 
 /// A message on screen; its view changes while its answer is being written.
@@ -316,7 +322,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
 
     let back = form_back("send");
     let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
-    let client = back.as_ref().and_then(|b| b.typed("client").parse().ok());
+    let client = back.as_ref().and_then(kept_id);
+    let back = back.or(form_back("rename")).or(form_back("delete")).or(form_back("stop")).or(form_back("again"));
     let client = RwSignal::new(SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner());
     if let Some(back) = back {
         problem.set(Some(back.error));

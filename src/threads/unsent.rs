@@ -18,6 +18,17 @@ pub struct Unsent {
     pub failed: Option<AppError>,
 }
 
+/// What is kept here belongs to one person. Whoever signs in next does not find it, and does not lose it by signing in
+/// again after their session has lapsed. Browser only; `whose` names the person without saying who they are.
+pub fn belong_to(whose: &str) {
+    if read("moat:whose").as_deref() != Some(whose) {
+        if let Ok(Some(storage)) = window().local_storage() {
+            drop(storage.clear());
+        }
+        write("moat:whose", whose);
+    }
+}
+
 /// What an earlier page of this browser could not send. Browser only.
 pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
     let Some(json) = read(&key(thread)) else {

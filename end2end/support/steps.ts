@@ -1,0 +1,66 @@
+// What people do on the screens, and what they see there.
+import { randomUUID } from "node:crypto";
+import { expect, type Locator, type Page } from "@playwright/test";
+
+export const PASSWORD = "correct horse battery";
+
+export const fresh = (what: string) => `${what}-${randomUUID().slice(0, 8)}`;
+export const freshEmail = (name = "ada") => `${fresh(name)}@example.org`;
+
+export async function signUp(page: Page, email = freshEmail(), password = PASSWORD): Promise<string> {
+  await page.goto("/sign-up");
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Create account" }).click();
+  await expect(page).toHaveURL("/chat");
+  await expect(box(page)).toBeVisible();
+  return email;
+}
+
+export async function signIn(page: Page, email: string, password = PASSWORD): Promise<void> {
+  await page.goto("/sign-in");
+  await page.getByLabel("E-mail").fill(email);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await expect(page).toHaveURL("/chat");
+}
+
+/** The page has woken up: it hears what happens. */
+export async function awake(page: Page): Promise<void> {
+  await expect(page.locator("html")).toHaveAttribute("data-live", "live");
+}
+
+export const box = (page: Page) => page.getByRole("textbox", { name: "Your message" });
+export const sendButton = (page: Page) => page.getByRole("button", { name: "Send", exact: true });
+export const stopButton = (page: Page) => page.getByRole("button", { name: "Stop", exact: true });
+export const chatList = (page: Page) => page.getByRole("navigation", { name: "Chats" }).getByRole("listitem");
+export const status = (page: Page) => page.getByRole("status");
+
+/** Messages of one side, in their order. */
+export function said(page: Page, who: "You" | "moat"): Locator {
+  const by = page.getByRole("heading", { name: who, exact: true, level: 2 });
+  return page.getByRole("article").filter({ has: by });
+}
+
+/** A message's own words: as they come, or rendered. */
+export const textOf = (message: Locator) => message.locator(".streaming, .prose");
+/** An answer that is whole. */
+export const rendered = (message: Locator) => message.locator(".prose");
+
+/** Asks in a new chat, with a script; the address of the chat. */
+export async function ask(page: Page, text: string): Promise<string> {
+  await page.goto("/chat");
+  await awake(page);
+  await box(page).fill(text);
+  await box(page).press("Enter");
+  await expect(page).toHaveURL(/\/chat\/[0-9a-f-]{36}$/);
+  await expect(said(page, "You").first()).toBeVisible();
+  return new URL(page.url()).pathname;
+}
+
+/** Sends in an open chat, with a script. */
+export async function send(page: Page, text: string): Promise<void> {
+  await expect(sendButton(page)).toBeEnabled();
+  await box(page).fill(text);
+  await box(page).press("Enter");
+}

@@ -1,0 +1,126 @@
+import type { Page } from "@playwright/test";
+import { expect, refused, test } from "../support/test";
+import { ask, awake, freshEmail, PASSWORD, said, signUp } from "../support/steps";
+
+/** A field's message, as a screen reader ties it to the field. */
+async function expectAt(page: Page, label: string, message: string): Promise<void> {
+  const field = page.getByLabel(label, { exact: true });
+  await expect(field).toHaveAccessibleDescription(message);
+  await expect(field).toHaveAttribute("aria-invalid", "true");
+  await expect(page.getByText(message)).toBeVisible();
+}
+
+for (const script of [true, false]) {
+  test.describe(script ? "with a script" : "without a script", () => {
+    test.use({ javaScriptEnabled: script });
+    test.beforeEach(({ complaints }) => complaints.allow(refused(400)));
+
+    test("a wrong sign-in says so at the field and keeps the address", async ({ page, another }) => {
+      const email = await signUp(await (await another({ javaScriptEnabled: script })).newPage());
+      for (const [address, password] of [[email, "not the password"], [freshEmail("nobody"), PASSWORD]]) {
+        await page.goto("/sign-in?next=%2Fguide");
+        await page.getByLabel("E-mail").fill(address);
+        await page.getByLabel("Password").fill(password);
+        await page.getByRole("button", { name: "Sign in" }).click();
+        await expectAt(page, "Password", "The address or the password is wrong.");
+        await expect(page.getByLabel("E-mail")).toHaveValue(address);
+      }
+      // And the right ones lead to where it was meant to go.
+      await page.getByLabel("E-mail").fill(email);
+      await page.getByLabel("Password").fill(PASSWORD);
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await expect(page).toHaveURL("/guide");
+    });
+
+    test("an address that is taken says so at the field and keeps the address", async ({ page, another }) => {
+      const email = await signUp(await (await another({ javaScriptEnabled: script })).newPage());
+      await page.goto("/sign-up");
+      await page.getByLabel("E-mail").fill(email.toUpperCase());
+      await page.getByLabel("Password").fill(PASSWORD);
+      await page.getByRole("button", { name: "Create account" }).click();
+      await expectAt(page, "E-mail", "This address has an account already. Sign in instead.");
+      await expect(page.getByLabel("E-mail")).toHaveValue(email.toUpperCase());
+      await expect(page).toHaveURL(/\/sign-up/);
+    });
+
+    test("a short password is refused at the field and the address is kept", async ({ page }) => {
+      await page.goto("/sign-up");
+      await expect(page.getByLabel("Password")).toHaveAccessibleDescription("At least 10 characters.");
+      const email = freshEmail();
+      await page.getByLabel("E-mail").fill(email);
+      // Ten for the browser, which counts halves of these, and five for the server.
+      await page.getByLabel("Password").fill("🦀🏰🌊🌳🔑");
+      await page.getByRole("button", { name: "Create account" }).click();
+      await expectAt(page, "Password", "Use at least 10 characters.");
+      await expect(page.getByLabel("E-mail")).toHaveValue(email);
+
+      // The browser itself holds back what is shorter still.
+      await page.getByLabel("Password").fill("");
+      await page.getByLabel("Password").pressSequentially("short");
+      await page.getByRole("button", { name: "Create account" }).click();
+      await expect(page.locator("input:invalid")).toHaveAttribute("name", "password");
+
+      await page.getByLabel("E-mail").fill("ada@example");
+      await page.getByLabel("Password").fill(PASSWORD);
+      await page.getByRole("button", { name: "Create account" }).click();
+      await expectAt(page, "E-mail", "This is no e-mail address.");
+      await expect(page.getByLabel("E-mail")).toHaveValue("ada@example");
+
+      await page.getByLabel("E-mail").fill(email);
+      await page.getByLabel("Password").fill(PASSWORD);
+      await page.getByRole("button", { name: "Create account" }).click();
+      await expect(page).toHaveURL("/chat");
+    });
+  });
+}
+
+test("the theme is painted from the first response on, and stays", async ({ page, context }) => {
+  await page.emulateMedia({ colorScheme: "light" });
+  await signUp(page);
+  await awake(page);
+  const html = page.locator("html");
+  const lightness = () =>
+    page.evaluate(() => {
+      const canvas = document.createElement("canvas").getContext("2d")!;
+      canvas.fillStyle = getComputedStyle(document.documentElement).backgroundColor;
+      canvas.fillRect(0, 0, 1, 1);
+      return canvas.getImageData(0, 0, 1, 1).data[0];
+    });
+  await expect(html).toHaveAttribute("data-theme", "system");
+  expect(await lightness()).toBeGreaterThan(230);
+  await page.emulateMedia({ colorScheme: "dark" });
+  expect(await lightness()).toBeLessThan(40);
+
+  for (const [press, theme, next] of [
+    ["Theme: as the system. Switch to light", "light", "Theme: light. Switch to dark"],
+    ["Theme: light. Switch to dark", "dark", "Theme: dark. Switch to the system's"],
+  ]) {
+    // Whatever the system has, the choice wins.
+    await page.emulateMedia({ colorScheme: theme === "dark" ? "light" : "dark" });
+    await page.getByRole("button", { name: press }).click();
+    await expect(page.getByRole("button", { name: next })).toBeVisible();
+    const response = await page.reload();
+    expect(await response!.text()).toMatch(new RegExp(`<html[^>]* data-theme="${theme}"`));
+    await awake(page);
+    await expect(html).toHaveAttribute("data-theme", theme);
+    if (theme === "dark") expect(await lightness()).toBeLessThan(40);
+    else expect(await lightness()).toBeGreaterThan(230);
+  }
+
+  // In another tab, and for those who are signed out, too.
+  const tab = await context.newPage();
+  await tab.goto("/guide");
+  await expect(tab.locator("html")).toHaveAttribute("data-theme", "dark");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page).toHaveURL("/sign-in");
+  await expect(html).toHaveAttribute("data-theme", "dark");
+});
+
+test("switching the theme keeps the chat open", async ({ page }) => {
+  await signUp(page);
+  const path = await ask(page, "A chat in the evening");
+  await page.getByRole("button", { name: "Theme: as the system. Switch to light" }).click();
+  await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
+  await expect(page).toHaveURL(path);
+  await expect(said(page, "You")).toContainText("A chat in the evening");
+});

@@ -1,0 +1,320 @@
+import { cut, expect, test } from "../support/test";
+import { asked, firstHalf, heal, healed, release, secondHalf, whole, words } from "../support/model";
+import { ask, awake, box, chatList, fresh, rendered, said, send, sendButton, signIn, signUp, status, stopButton, textOf } from "../support/steps";
+
+test("somebody signs up, asks, watches the answer come in, and sees it rendered", async ({ page }) => {
+  await page.goto("/");
+  await expect(page).toHaveTitle("moat");
+  await page.getByRole("link", { name: "Create an account" }).click();
+  await expect(page).toHaveURL("/sign-up");
+  await signUp(page);
+  await expect(page).toHaveTitle("New chat · moat");
+  await expect(page.getByText("Your chats will be listed here.")).toBeVisible();
+
+  const key = fresh("tale");
+  await ask(page, `Please HOLD ${key}`);
+  await expect(page).toHaveTitle(`Please HOLD ${key} · moat`);
+  const answer = said(page, "moat");
+  await expect(textOf(answer)).toHaveText(firstHalf(key));
+  await expect(status(page)).toHaveText("moat is writing…");
+  await expect(stopButton(page)).toBeVisible();
+  await expect(sendButton(page)).toBeDisabled();
+  await expect(chatList(page)).toHaveText([`Please HOLD ${key}`]);
+  await expect(chatList(page).getByRole("img", { name: "An answer is being written" })).toBeVisible();
+
+  await release(key);
+  await expect(rendered(answer)).toHaveText(whole(key));
+  await expect(status(page)).toHaveText("");
+  await expect(stopButton(page)).toBeHidden();
+  await expect(chatList(page).getByRole("img", { name: "An answer is being written" })).toBeHidden();
+
+  await send(page, "Now MARKDOWN, please");
+  const second = rendered(said(page, "moat").nth(1));
+  await expect(second.getByRole("heading", { name: "Three kinds of trees" })).toBeVisible();
+  await expect(second.getByRole("listitem")).toHaveText(["oak", "beech", "birch"]);
+  await expect(second.locator("li strong")).toHaveText("beech");
+  await expect(second.getByRole("row").nth(2).getByRole("cell")).toHaveText(["Beech", "46 m", "oval"]);
+  await expect(second.locator("pre code")).toContainText("fn tall(trees: &[Tree]) -> usize {\n    trees.iter()");
+  await expect(second.locator("pre code .hl-comment").first()).toContainText("Counts the tall ones.");
+  await expect(second.getByRole("link", { name: "more about trees" })).toHaveAttribute("rel", /noopener/);
+  await expect(second).not.toContainText("## Three");
+  expect(await page.evaluate(() => "pwned" in window)).toBe(false);
+  await expect(second.locator("script, img")).toHaveCount(0);
+
+  await expect(page.getByRole("article").getByRole("heading", { level: 2, name: /^(You|moat)$/ })).toHaveText(["You", "moat", "You", "moat"]);
+  await expect(textOf(said(page, "You"))).toHaveText([`Please HOLD ${key}`, "Now MARKDOWN, please"]);
+});
+
+test("a long answer arrives in order and whole", async ({ page }) => {
+  await signUp(page);
+  await ask(page, "WORDS 400");
+  await expect(rendered(said(page, "moat"))).toHaveText(words(400), { timeout: 30_000 });
+  expect(await asked("WORDS 400")).toBe(1);
+});
+
+test("reloading in mid-stream loses nothing", async ({ page }) => {
+  await signUp(page);
+  const key = fresh("reload");
+  await ask(page, `HOLD ${key}`);
+  await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
+
+  // What was written so far is in the page itself, before any script.
+  const response = await page.reload();
+  expect(await response!.text()).toContain(firstHalf(key));
+  await awake(page);
+  await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
+  await expect(status(page)).toHaveText("moat is writing…");
+
+  await release(key);
+  await expect(rendered(said(page, "moat"))).toHaveText(whole(key));
+  // Byte for byte: toHaveText forgives white space.
+  expect(await rendered(said(page, "moat")).locator("p").evaluateAll((all) => all.map((p) => p.textContent))).toEqual([whole(key)]);
+  await page.reload();
+  expect(await rendered(said(page, "moat")).locator("p").evaluateAll((all) => all.map((p) => p.textContent))).toEqual([whole(key)]);
+  await expect(said(page, "You")).toHaveCount(1);
+});
+
+test("closing the window in mid-stream does not end the answer", async ({ page, context }) => {
+  await signUp(page);
+  const key = fresh("closed");
+  const path = await ask(page, `HOLD ${key}`);
+  await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
+  await page.close();
+  await release(key);
+
+  const later = await context.newPage();
+  await later.goto(path);
+  await awake(later);
+  await expect(rendered(said(later, "moat"))).toHaveText(whole(key));
+});
+
+test("a second tab and a second browser see the same answer to its end", async ({ page, context, another }) => {
+  const email = await signUp(page);
+  const elsewhere = await (await another()).newPage();
+  await signIn(elsewhere, email);
+  await awake(elsewhere);
+
+  const key = fresh("shared");
+  const path = await ask(page, `HOLD ${key}`);
+  // The new chat shows up by itself where the list is open.
+  await expect(chatList(elsewhere)).toHaveText([`HOLD ${key}`]);
+  await chatList(elsewhere).getByRole("link").click();
+  await expect(elsewhere).toHaveURL(path);
+  const tab = await context.newPage();
+  await tab.goto(path);
+  await awake(tab);
+
+  const all = [page, tab, elsewhere];
+  for (const one of all) await expect(textOf(said(one, "moat"))).toHaveText(firstHalf(key));
+  await release(key);
+  for (const one of all) await expect(rendered(said(one, "moat"))).toHaveText(whole(key));
+
+  // And what is sent from one of them appears in the others.
+  await send(tab, "Anything else?");
+  for (const one of all) {
+    await expect(textOf(said(one, "You"))).toHaveText([`HOLD ${key}`, "Anything else?"]);
+    await expect(rendered(said(one, "moat"))).toHaveText([whole(key), "You wrote: Anything else?"]);
+  }
+});
+
+test("an answer is stopped from another browser", async ({ page, another }) => {
+  const email = await signUp(page);
+  const elsewhere = await (await another()).newPage();
+  await signIn(elsewhere, email);
+  const key = fresh("stopped");
+  const path = await ask(page, `HOLD ${key}`);
+  await elsewhere.goto(path);
+  await awake(elsewhere);
+  await expect(textOf(said(elsewhere, "moat"))).toHaveText(firstHalf(key));
+
+  await stopButton(elsewhere).click();
+  for (const one of [page, elsewhere]) {
+    await expect(said(one, "moat")).toContainText("You stopped this answer.");
+    await expect(rendered(said(one, "moat"))).toHaveText(firstHalf(key));
+    await expect(status(one)).toHaveText("");
+    await expect(sendButton(one)).toBeEnabled();
+  }
+  // The rest does not come after all.
+  await release(key);
+  await send(page, "Thanks");
+  await expect(rendered(said(page, "moat").nth(1))).toHaveText("You wrote: Thanks");
+  await expect(said(page, "moat").first()).not.toContainText(secondHalf(key));
+});
+
+test("renaming and deleting show at once in the other window", async ({ page, context }) => {
+  await signUp(page);
+  const path = await ask(page, "About lighthouses");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: About lighthouses");
+  const tab = await context.newPage();
+  await tab.goto(path);
+  await awake(tab);
+
+  await page.getByLabel("Rename or delete").click();
+  await page.getByRole("textbox", { name: "Title" }).fill("Lighthouses & ships");
+  await page.getByRole("button", { name: "Rename" }).click();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Lighthouses & ships");
+  await expect(tab.getByRole("heading", { level: 1 })).toHaveText("Lighthouses & ships");
+  await expect(chatList(tab)).toHaveText(["Lighthouses & ships"]);
+  await expect(tab).toHaveTitle("Lighthouses & ships · moat");
+
+  await page.getByLabel("Rename or delete").click();
+  await page.getByRole("button", { name: "Delete this chat" }).click();
+  await expect(page).toHaveURL("/chat");
+  await expect(chatList(page)).toHaveCount(0);
+  await expect(tab.getByRole("alert")).toContainText("This chat was deleted in another window.");
+  await expect(chatList(tab)).toHaveCount(0);
+});
+
+test("a message that could not be sent says so, survives a reload, and is then sent once", async ({ page, complaints }) => {
+  complaints.allow(cut);
+  await signUp(page);
+  await ask(page, "Hello");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
+
+  const text = fresh("lost");
+  await page.route("**/send_message", (route) => route.abort());
+  await send(page, text);
+  const pending = said(page, "You").nth(1);
+  await expect(pending.getByRole("alert")).toContainText("Not sent.");
+  await expect(textOf(pending)).toHaveText(text);
+
+  await page.reload();
+  await awake(page);
+  await expect(pending.getByRole("alert")).toContainText("Not sent.");
+  await expect(textOf(pending)).toHaveText(text);
+  expect(await asked(text)).toBe(0);
+
+  await page.unroute("**/send_message");
+  await pending.getByRole("button", { name: "Send again" }).click();
+  await expect(rendered(said(page, "moat").nth(1))).toHaveText(`You wrote: ${text}`);
+  await expect(textOf(said(page, "You"))).toHaveText(["Hello", text]);
+  await expect(page.getByText("Not sent.")).toHaveCount(0);
+  await page.reload();
+  await awake(page);
+  await expect(textOf(said(page, "You"))).toHaveText(["Hello", text]);
+  expect(await asked(text)).toBe(1);
+});
+
+test("a message whose confirmation was lost is not doubled by sending it again", async ({ page, complaints }) => {
+  complaints.allow(cut);
+  await signUp(page);
+  const path = await ask(page, "Hello");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
+
+  // No events either, so that nothing but the person's second try tells the page. The request arrives, its answer does not.
+  await page.route("**/live?**", (route) => route.abort());
+  await page.route("**/open_thread", (route) => route.abort());
+  await page.goto(path);
+  await expect(page.locator("html")).toHaveAttribute("data-live", "connecting");
+  const text = fresh("half");
+  await page.route("**/send_message", async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await send(page, text);
+  const pending = said(page, "You").nth(1);
+  await expect(pending.getByRole("alert")).toContainText("Not sent.");
+
+  await page.unroute("**/send_message");
+  await page.unroute("**/open_thread");
+  await pending.getByRole("button", { name: "Send again" }).click();
+  await expect(page.getByText("Not sent.")).toHaveCount(0);
+  await page.unroute("**/live?**");
+  await page.goto(path);
+  await awake(page);
+  await expect(textOf(said(page, "You"))).toHaveText(["Hello", text]);
+  await expect(rendered(said(page, "moat").nth(1))).toHaveText(`You wrote: ${text}`);
+  expect(await asked(text)).toBe(1);
+});
+
+test("what was typed and not sent is still there after a reload", async ({ page }) => {
+  await signUp(page);
+  await awake(page);
+  await box(page).fill("A thought that is not finish");
+  await page.reload();
+  await awake(page);
+  await expect(box(page)).toHaveValue("A thought that is not finish");
+});
+
+test("a double click on Send makes one chat", async ({ page }) => {
+  await signUp(page);
+  await awake(page);
+  const text = fresh("double");
+  await box(page).fill(text);
+  await sendButton(page).dblclick();
+  await expect(page).toHaveURL(/\/chat\/.+/);
+  await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${text}`);
+  await page.goto("/chat");
+  await awake(page);
+  await expect(chatList(page)).toHaveText([text]);
+  expect(await asked(text)).toBe(1);
+});
+
+test("Enter pressed twice while the first is on its way makes one chat", async ({ page }) => {
+  await signUp(page);
+  await awake(page);
+  const text = fresh("twice");
+  let sent = 0;
+  let go = () => {};
+  const pressed = new Promise<void>((done) => (go = done));
+  await page.route("**/start_thread", async (route) => {
+    sent += 1;
+    await pressed;
+    await route.continue();
+  });
+  await box(page).fill(text);
+  const first = page.waitForRequest("**/start_thread");
+  await box(page).press("Enter");
+  await first;
+  await box(page).press("Enter");
+  go();
+  await expect(page).toHaveURL(/\/chat\/.+/);
+  await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${text}`);
+  await expect(textOf(said(page, "You"))).toHaveText([text]);
+  expect(sent).toBe(1);
+  await expect(chatList(page)).toHaveText([text]);
+});
+
+test("a first message whose confirmation was lost makes one chat when it is sent again", async ({ page, complaints }) => {
+  complaints.allow(cut);
+  await signUp(page);
+  await awake(page);
+  const text = fresh("again");
+  await page.route("**/start_thread", async (route) => {
+    await route.fetch();
+    await route.abort();
+  });
+  await box(page).fill(text);
+  await box(page).press("Enter");
+  await expect(page.getByRole("alert")).toContainText("The server can't be reached right now.");
+  await expect(box(page)).toHaveValue(text);
+  await page.unroute("**/start_thread");
+  await box(page).press("Enter");
+  await expect(page).toHaveURL(/\/chat\/.+/);
+  await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${text}`);
+  await expect(chatList(page)).toHaveText([text]);
+  expect(await asked(text)).toBe(1);
+});
+
+test("an answer that failed says why, and another try gives one", async ({ page }) => {
+  await signUp(page);
+  const key = fresh("unwell");
+  await ask(page, `FAIL 500 ${key}`);
+  const answer = said(page, "moat");
+  await expect(answer).toContainText("The model server refused the request (status 500).");
+  await expect(status(page)).toHaveText("");
+  await heal(key);
+  await answer.first().getByRole("button", { name: "Try again" }).click();
+  await expect(rendered(said(page, "moat").last())).toHaveText(healed(key));
+  await expect(said(page, "You")).toHaveCount(1);
+  await page.reload();
+  await expect(rendered(said(page, "moat").last())).toHaveText(healed(key));
+});
+
+test("an answer that breaks off keeps what there was and says so", async ({ page }) => {
+  await signUp(page);
+  await ask(page, "CUT this one");
+  await expect(said(page, "moat")).toContainText("The connection to the model server broke off in the middle of the answer.");
+  await expect(rendered(said(page, "moat"))).toHaveText("This answer will not reach its");
+  await expect(page.getByRole("button", { name: "Try again" })).toBeVisible();
+});

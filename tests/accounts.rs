@@ -1,0 +1,209 @@
+//! Signing up, in and out; a session's line of tokens.
+
+use axum::http::{Request, StatusCode, header};
+use axum::body::Body;
+use serde_json::json;
+use sqlx::Executor;
+
+use crate::harness::{App, PASSWORD, Person, post};
+
+const SIGN_IN: &str = "accounts/server_fns/sign_in";
+const SIGN_UP: &str = "accounts/server_fns/sign_up";
+
+#[tokio::test]
+async fn somebody_signs_up_signs_out_and_signs_in_again() {
+    let app = App::new().await;
+    let ada = app.sign_up("Ada@Example.org ").await;
+    let who = app.call(Some(&ada), "accounts/server_fns/whoami", &[]).await;
+    assert_eq!(who.json(), json!({ "email": "ada@example.org" }));
+    let out = app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await;
+    assert_eq!(out.status, 200);
+    assert!(out.cookies().iter().all(|(_, value)| value.is_empty()));
+    // The access token has minutes to live, but its session is over: the very next request is refused.
+    assert_eq!(app.call(Some(&ada), "accounts/server_fns/whoami", &[]).await.status, 401);
+    assert_eq!(app.page(Some(&ada), "/chat").await.status, StatusCode::FOUND);
+    // Signing out twice is no error.
+    assert_eq!(app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await.status, 200);
+    let back = app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", PASSWORD)]).await;
+    let again = app.person("ada@example.org", &back);
+    assert_eq!(again.id, ada.id);
+    assert_ne!(again.session, ada.session);
+}
+
+#[tokio::test]
+async fn cookies_are_out_of_reach_of_scripts_and_of_sibling_domains() {
+    let app = App::new().await;
+    let answer = app.call(None, SIGN_UP, &[("email", "ada@example.org"), ("password", PASSWORD)]).await;
+    let set: Vec<&str> = answer.headers.get_all(header::SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
+    assert_eq!(set.len(), 2, "{set:?}");
+    for cookie in set {
+        assert!(cookie.starts_with("__Host-moat-"), "{cookie}");
+        for part in ["HttpOnly", "Secure", "SameSite=Lax", "Path=/"] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        assert!(!cookie.contains("Domain"), "{cookie}");
+    }
+    assert!(!answer.body.contains("eyJ"), "no token in a body: {}", answer.body);
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("select hash from app.refresh_tokens").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    let ada = app.person("ada@example.org", &answer);
+    assert!(stored.iter().all(|hash| hash.len() == 32 && hash != ada.refresh.as_bytes()));
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_sound_the_same() {
+    let app = App::new().await;
+    app.sign_up("ada@example.org").await;
+    let wrong = app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", "not her password")]).await;
+    let unknown = app.call(None, SIGN_IN, &[("email", "eve@example.org"), ("password", "not her password")]).await;
+    assert_eq!(wrong.status, 400);
+    assert_eq!((wrong.status, wrong.body), (unknown.status, unknown.body));
+    let mut conn = app.db.superuser().await;
+    conn.execute("update app.users set status = 'banned'").await.unwrap();
+    let banned = app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", PASSWORD)]).await;
+    assert_eq!(banned.json()["error"], "invalid");
+    assert!(banned.cookies().is_empty());
+}
+
+#[tokio::test]
+async fn a_taken_address_is_told_and_makes_no_second_account() {
+    let app = App::new().await;
+    app.sign_up("ada@example.org").await;
+    let taken = app.call(None, SIGN_UP, &[("email", "ADA@example.org"), ("password", PASSWORD)]).await;
+    assert_eq!((taken.status, taken.json()["field"].as_str()), (StatusCode::BAD_REQUEST, Some("email")));
+    let users: i64 = sqlx::query_scalar("select count(*) from app.users").fetch_one(&mut app.db.superuser().await).await.unwrap();
+    assert_eq!(users, 1);
+}
+
+#[tokio::test]
+async fn guessing_is_slowed_down_for_an_account_and_says_how_long() {
+    let app = App::new().await;
+    app.sign_up("ada@example.org").await;
+    let mut refused = None;
+    for _ in 0..12 {
+        let answer = app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", "guess guess")]).await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("a limit");
+    let wait: u64 = refused.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait));
+    // The right password has to wait as well, and somebody else does not.
+    assert_eq!(app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", PASSWORD)]).await.status, 429);
+    assert_eq!(app.call(None, SIGN_IN, &[("email", "eve@example.org"), ("password", "guess guess")]).await.status, 400);
+}
+
+#[tokio::test]
+async fn who_may_sign_up_is_a_setting() {
+    let domain = App::with(&["--signup", "domain", "--signup-domains", "example.org,example.com"]).await;
+    assert_eq!(domain.call(None, SIGN_UP, &[("email", "a@example.com"), ("password", PASSWORD)]).await.status, 200);
+    for outside in ["a@example.net", "a@sub.example.org", "a@example.org.evil.example"] {
+        assert_eq!(domain.call(None, SIGN_UP, &[("email", outside), ("password", PASSWORD)]).await.status, 400, "{outside}");
+    }
+    let invite = App::with(&["--signup", "invite"]).await;
+    assert_eq!(invite.call(None, SIGN_UP, &[("email", "a@example.org"), ("password", PASSWORD)]).await.status, 400);
+}
+
+/// A page asked for with the refresh token alone; gives the new pair, if there is one.
+async fn refresh(app: &App, ada: &Person, token: &str) -> Option<Person> {
+    let request = Request::get("/").header(header::COOKIE, format!("__Host-moat-refresh={token}")).body(Body::empty()).unwrap();
+    let answer = app.send(request).await;
+    let kept = answer.cookies().iter().any(|(name, value)| name == "__Host-moat-refresh" && !value.is_empty());
+    kept.then(|| app.person(&ada.email, &answer))
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_spent_for_one_child_and_for_the_same_one_within_ten_seconds() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let first = refresh(&app, &ada, &ada.refresh).await.unwrap();
+    let again = refresh(&app, &ada, &ada.refresh).await.unwrap();
+    assert_ne!(first.refresh, ada.refresh);
+    assert_eq!(first.refresh, again.refresh);
+    assert_eq!(first.session, ada.session);
+    assert_eq!(app.call(Some(&first), "accounts/server_fns/whoami", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_hundred_refreshes_at_once_make_one_line() {
+    let app = std::sync::Arc::new(App::new().await);
+    let ada = app.sign_up("ada@example.org").await;
+    let tries = (0..100).map(|_| {
+        let (app, ada) = (app.clone(), ada.clone());
+        tokio::spawn(async move { refresh(&app, &ada, &ada.refresh).await.unwrap().refresh })
+    });
+    let children: std::collections::BTreeSet<String> =
+        futures::future::join_all(tries).await.into_iter().map(|child| child.unwrap()).collect();
+    assert_eq!(children.len(), 1);
+    let rows: i64 = sqlx::query_scalar("select count(*) from app.refresh_tokens").fetch_one(&mut app.db.superuser().await).await.unwrap();
+    assert_eq!(rows, 2);
+}
+
+#[tokio::test]
+async fn an_old_token_that_comes_back_ends_the_whole_session_with_all_its_descendants() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let child = refresh(&app, &ada, &ada.refresh).await.unwrap();
+    let grandchild = refresh(&app, &ada, &child.refresh).await.unwrap();
+    let other = {
+        let answer = app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", PASSWORD)]).await;
+        app.person("ada@example.org", &answer)
+    };
+    app.db.superuser().await.execute("update app.refresh_tokens set used_at = used_at - interval '11 seconds'").await.unwrap();
+    assert!(refresh(&app, &ada, &ada.refresh).await.is_none(), "the thief");
+    for descendant in [&child, &grandchild] {
+        assert!(refresh(&app, &ada, &descendant.refresh).await.is_none(), "a descendant refreshed");
+        assert_eq!(app.call(Some(descendant), "accounts/server_fns/whoami", &[]).await.status, 401);
+    }
+    assert!(refresh(&app, &ada, &other.refresh).await.is_some(), "another session of hers goes on");
+}
+
+#[tokio::test]
+async fn a_made_up_refresh_token_is_taken_away() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    for token in ["x", &"A".repeat(43), "", &"%00".repeat(20)] {
+        assert!(refresh(&app, &ada, token).await.is_none(), "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_with_a_lapsed_access_token_renews_it_before_it_is_rendered() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let lapsed = app.state.tokens.mint(ada.id, ada.session, moat::server::caller::now() - 400).unwrap();
+    let old = Person { access: lapsed, ..ada.clone() };
+    let page = app.page(Some(&old), "/chat").await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("ada@example.org"));
+    let renewed = app.person("ada@example.org", &page);
+    assert_ne!(renewed.access, old.access);
+    assert_ne!(renewed.refresh, old.refresh);
+}
+
+#[tokio::test]
+async fn a_form_without_a_script_comes_back_with_the_reason_and_with_what_was_typed() {
+    let app = App::new().await;
+    let mut request = post("/sign-up?do=sign-up", &[("email", "ada <b>@example"), ("password", "very secret word")]);
+    request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+    let answer = app.send(request).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.body.contains("This is no e-mail address."), "{}", answer.body);
+    assert!(answer.body.contains("value=\"ada &lt;b&gt;@example\"") || answer.body.contains("value=\"ada <b>@example\""), "{}", answer.body);
+    assert!(!answer.body.contains("very secret word"));
+
+    let mut request = post("/sign-up?do=sign-up", &[("email", "ada@example.org"), ("password", PASSWORD)]);
+    request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+    let answer = app.send(request).await;
+    assert_eq!((answer.status, answer.headers[header::LOCATION].to_str().unwrap()), (StatusCode::SEE_OTHER, "/chat"));
+    let ada = app.person("ada@example.org", &answer);
+    assert_eq!(app.page(Some(&ada), "/chat").await.status, 200);
+
+    let mut request = post(
+        "/sign-in?do=sign-in",
+        &[("email", "ada@example.org"), ("password", PASSWORD), ("next", "https://evil.example/")],
+    );
+    request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+    assert_eq!(app.send(request).await.headers[header::LOCATION].to_str().unwrap(), "/chat");
+}

@@ -1,0 +1,317 @@
+//! Answers from a model server that does everything right and everything wrong, and what is stored of them.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use futures::StreamExt;
+use moat::server::openai::OpenAi;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::harness::{App, Db, Person, SECRET, config};
+
+/// A model server whose next answer is set by the test.
+#[derive(Clone, Default)]
+pub struct Model(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    manner: Mutex<Manner>,
+    requests: Mutex<Vec<(HeaderMap, Value)>>,
+    go_on: Notify,
+}
+
+#[derive(Clone, Default)]
+pub enum Manner {
+    #[default]
+    Empty,
+    /// These pieces, then the end.
+    Say(Vec<String>),
+    /// These pieces, then the rest once the test says so.
+    Hold(Vec<String>, Vec<String>),
+    Cut(Vec<String>),
+    Raw(String),
+    Status(u16, Option<&'static str>),
+    /// This status once, then these pieces.
+    Then(u16, Option<&'static str>, Vec<String>),
+}
+
+fn line(text: &str) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "delta": { "content": text } }] }))
+}
+
+const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+impl Model {
+    pub async fn start() -> (Self, String) {
+        let model = Self::default();
+        let app = Router::new().route("/v1/chat/completions", post(answer)).with_state(model.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (model, url)
+    }
+
+    pub fn next(&self, manner: Manner) {
+        *self.0.manner.lock().unwrap() = manner;
+    }
+
+    pub fn go_on(&self) {
+        self.0.go_on.notify_one();
+    }
+
+    pub fn requests(&self) -> Vec<(HeaderMap, Value)> {
+        self.0.requests.lock().unwrap().clone()
+    }
+}
+
+async fn answer(State(model): State<Model>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    model.0.requests.lock().unwrap().push((headers, body));
+    let manner = model.0.manner.lock().unwrap().clone();
+    let (first, held, end) = match manner {
+        Manner::Empty => (vec![], None, true),
+        Manner::Say(pieces) => (pieces, None, true),
+        Manner::Hold(pieces, rest) => (pieces, Some(rest), true),
+        Manner::Cut(pieces) => (pieces, None, false),
+        Manner::Raw(text) => return text.into_response(),
+        Manner::Status(status, retry) => return refusal(status, retry),
+        Manner::Then(status, retry, pieces) => {
+            model.next(Manner::Say(pieces));
+            return refusal(status, retry);
+        }
+    };
+    let first = futures::stream::iter(first.into_iter().map(|p| line(&p)).collect::<Vec<_>>());
+    let rest = futures::stream::once(async move {
+        let mut text = String::new();
+        if let Some(rest) = held {
+            model.0.go_on.notified().await;
+            text.extend(rest.iter().map(|p| line(p)));
+        }
+        if end {
+            text.push_str(END);
+        }
+        text
+    });
+    Body::from_stream(first.chain(rest).map(Ok::<_, std::io::Error>)).into_response()
+}
+
+fn refusal(status: u16, retry: Option<&'static str>) -> Response {
+    let mut response = StatusCode::from_u16(status).unwrap().into_response();
+    if let Some(retry) = retry {
+        response.headers_mut().insert("retry-after", retry.parse().unwrap());
+    }
+    response
+}
+
+pub async fn app_with_model() -> (App, Model) {
+    let (model, url) = Model::start().await;
+    let db = Db::new().await;
+    let config = config(&["--answerer", "openai", "--openai-url", &url, "--openai-key", "sk-test", "--openai-model", "a-model"]);
+    let mut state = moat::server::cli::state(config.clone(), db.lanes(8), SECRET).unwrap();
+    state.answerer = Arc::new(OpenAi::with_patience(&config, Duration::from_millis(1500)).unwrap());
+    (App::of(db, state).await, model)
+}
+
+async fn ask(app: &App, who: &Person, text: &str) -> String {
+    let client = Uuid::new_v4().to_string();
+    let answer = app.call(Some(who), "threads/server_fns/start_thread", &[("client", &client), ("text", text)]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["thread"].as_str().unwrap().to_owned()
+}
+
+/// The last message of a thread, once it looks like this.
+async fn last(app: &App, who: &Person, thread: &str, what: &str, like: impl Fn(&Value) -> bool) -> Value {
+    app.until(what, async || {
+        let page = app.call(Some(who), "threads/server_fns/open_thread", &[("thread", thread)]).await.json();
+        let last = page["messages"].as_array().unwrap().last().unwrap().clone();
+        like(&last).then_some(last)
+    })
+    .await
+}
+
+async fn stored(app: &App) -> String {
+    sqlx::query_scalar("select content ->> 'text' from app.messages where role = 'assistant' order by seq desc limit 1")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_stored_byte_for_byte() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let pieces: Vec<String> = ["North", "", " — by 12 %", "\n\n```rust\nfn main() {}\n```\n", "🦀", "e\u{301}", "\"quoted\" \\ back", "\r\nend "].map(String::from).to_vec();
+    model.next(Manner::Say(pieces.clone()));
+    let thread = ask(&app, &ada, "Which region?").await;
+    last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    assert_eq!(stored(&app).await, pieces.concat());
+}
+
+#[tokio::test]
+async fn only_the_callers_own_history_goes_out_and_no_id_with_it() {
+    let (app, model) = app_with_model().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    model.next(Manner::Say(vec!["first answer".into()]));
+    ask(&app, &bob, "bob's secret").await;
+    let thread = ask(&app, &ada, "question one").await;
+    last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    let sent = app.call(Some(&ada), "threads/server_fns/send_message", &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "question two")]).await;
+    assert_eq!(sent.status, 200);
+    last(&app, &ada, &thread, "the second end", |m| m["seq"] == 4 && m["status"] == "done").await;
+    let (headers, body) = model.requests().pop().unwrap();
+    assert_eq!(
+        body["messages"],
+        json!([{ "role": "user", "content": "question one" }, { "role": "assistant", "content": "first answer" }, { "role": "user", "content": "question two" }])
+    );
+    assert_eq!((body["model"].as_str(), body["stream"].as_bool()), (Some("a-model"), Some(true)));
+    assert_eq!(headers["authorization"], "Bearer sk-test");
+    let out = format!("{body}{headers:?}");
+    for secret in ["bob's secret", "ada@example.org", &ada.id.to_string(), &thread, &ada.access] {
+        assert!(!out.contains(secret), "{secret} went out");
+    }
+}
+
+#[tokio::test]
+async fn the_answerer_is_told_whose_turn_it_is() {
+    use futures::stream::BoxStream;
+    use moat::answers::answerer::{AnswerError, Answerer, Turn};
+    #[derive(Default)]
+    struct Listener(Arc<Mutex<Vec<Turn>>>);
+    impl Answerer for Listener {
+        fn model(&self) -> &str {
+            "listener"
+        }
+        fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+            self.0.lock().unwrap().push(turn);
+            futures::stream::iter([Ok("heard".to_owned())]).boxed()
+        }
+    }
+    let db = Db::new().await;
+    let turns = Arc::new(Mutex::new(Vec::new()));
+    let mut state = moat::server::cli::state(config(&[]), db.lanes(8), SECRET).unwrap();
+    state.answerer = Arc::new(Listener(turns.clone()));
+    let app = App::of(db, state).await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = ask(&app, &ada, "hello").await;
+    last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    let turns = turns.lock().unwrap();
+    assert_eq!(turns.len(), 1);
+    assert_eq!((turns[0].metadata.user_id, turns[0].metadata.thread_id.to_string()), (ada.id, thread));
+}
+
+#[tokio::test]
+async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_kept() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let one = || vec!["a piece".to_owned()];
+    for (manner, status, why, kept) in [
+        (Manner::Cut(one()), "failed", "broke off", "a piece"),
+        (Manner::Hold(one(), vec![]), "failed", "did not go on", "a piece"),
+        (Manner::Raw(format!("{}data: {{not json\n\n", line("a piece"))), "failed", "no answer", "a piece"),
+        (Manner::Raw("<html>a proxy's page</html>".into()), "failed", "broke off", ""),
+        (Manner::Raw(format!("data: {}\n\n", "x".repeat(2_000_000))), "failed", "no answer", ""),
+        (Manner::Status(401, None), "failed", "refused the request (status 401)", ""),
+        (Manner::Status(500, None), "failed", "refused the request (status 500)", ""),
+        (Manner::Status(429, Some("60")), "failed", "Try again in 60 s", ""),
+        (Manner::Then(429, Some("0"), one()), "done", "", "a piece"),
+        (Manner::Then(500, None, one()), "done", "", "a piece"),
+        (Manner::Empty, "done", "", ""),
+        (Manner::Raw(format!(": keep-alive\n\nevent: x\r\n{}{END}", line("a piece").replace('\n', "\r\n"))), "done", "", "a piece"),
+    ] {
+        model.next(manner);
+        let thread = ask(&app, &ada, "go").await;
+        let message = last(&app, &ada, &thread, why, |m| m["status"] != "running").await;
+        assert_eq!(message["status"], status, "{message}");
+        assert!(message["why"].as_str().unwrap().contains(why), "{message}");
+        let text: String = sqlx::query_scalar("select content ->> 'text' from app.messages where id = $1")
+            .bind(message["id"].as_str().unwrap().parse::<Uuid>().unwrap())
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap();
+        assert_eq!(text, kept, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_at_a_megabyte() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Say(vec!["0123456789".repeat(1000); 1000]));
+    let thread = ask(&app, &ada, "ten megabytes").await;
+    let message = last(&app, &ada, &thread, "the cut", |m| m["status"] != "running").await;
+    assert_eq!(message["status"], "failed");
+    assert!(message["why"].as_str().unwrap().contains("1 MB"));
+    assert_eq!(stored(&app).await, "0123456789".repeat(100_000));
+}
+
+#[tokio::test]
+async fn a_failed_answer_is_tried_again_beside_the_first() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Status(400, None));
+    let thread = ask(&app, &ada, "go").await;
+    let failed = last(&app, &ada, &thread, "the failure", |m| m["status"] == "failed").await;
+    model.next(Manner::Say(vec!["better".into()]));
+    let again = app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", failed["id"].as_str().unwrap())]).await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    let better = last(&app, &ada, &thread, "the answer", |m| m["status"] == "done").await;
+    assert_eq!(better["html"], "<p>better</p>\n");
+    let page = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json();
+    assert_eq!(page["messages"].as_array().unwrap().len(), 2, "the failed one is a sibling, not a line of the talk");
+    let body = model.requests().pop().unwrap().1;
+    assert_eq!(body["messages"], json!([{ "role": "user", "content": "go" }]));
+}
+
+#[tokio::test]
+async fn an_answer_stops_when_it_is_asked_to_even_while_nothing_comes() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Hold(vec!["begun".into()], vec!["never".into()]));
+    let thread = ask(&app, &ada, "go").await;
+    last(&app, &ada, &thread, "the first piece", |m| m["text"] == "begun").await;
+    let busy = app.call(Some(&ada), "threads/server_fns/send_message", &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "me too")]).await;
+    assert_eq!(busy.status, StatusCode::CONFLICT);
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/stop_answer", &[("thread", &thread)]).await.status, 200);
+    let stopped = last(&app, &ada, &thread, "the stop", |m| m["status"] != "running").await;
+    assert_eq!(stopped["status"], "stopped");
+    assert_eq!(stored(&app).await, "begun");
+    // And the next message can be sent.
+    model.next(Manner::Say(vec!["on".into()]));
+    let sent = app.call(Some(&ada), "threads/server_fns/send_message", &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "me too")]).await;
+    assert_eq!(sent.status, 200, "{}", sent.body);
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_when_its_user_signs_out_and_ends_when_the_account_is_closed() {
+    use sqlx::Executor;
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Hold(vec!["begun".into()], vec![" and done".into()]));
+    let thread = ask(&app, &ada, "go").await;
+    last(&app, &ada, &thread, "the first piece", |m| m["text"] == "begun").await;
+    assert_eq!(app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await.status, 200);
+    model.go_on();
+    app.until("the end", async || (stored(&app).await == "begun and done").then_some(())).await;
+
+    let bob = app.sign_up("bob@example.org").await;
+    model.next(Manner::Hold(vec!["begun".into()], vec![" for nobody".into()]));
+    let thread = ask(&app, &bob, "go").await;
+    last(&app, &bob, &thread, "the first piece", |m| m["text"] == "begun").await;
+    app.db.superuser().await.execute("update app.users set status = 'banned'").await.unwrap();
+    model.go_on();
+    app.state.tasks.close();
+    app.state.tasks.wait().await;
+    let chunks: Vec<String> = sqlx::query_scalar("select text from app.generation_chunks").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    assert_eq!(chunks, ["begun"], "nothing was written for a closed account");
+}

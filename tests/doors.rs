@@ -1,0 +1,234 @@
+//! Every door there is, and who it opens for.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
+use moat::server::{
+    forms::FORMS,
+    jwt::Claims,
+    router::{OPEN_SERVER_FNS, ROUTES, Serves},
+};
+use serde_json::json;
+
+use crate::harness::{App, post, raw_post};
+
+fn server_fns() -> BTreeSet<&'static str> {
+    leptos::server_fn::axum::server_fn_paths().map(|(path, _)| path).collect()
+}
+
+#[tokio::test]
+async fn the_pages_of_the_app_are_the_pages_of_the_table() {
+    let _app = App::new().await;
+    let pages: BTreeSet<String> =
+        leptos_axum::generate_route_list(moat::app::App).iter().map(|route| route.path().to_owned()).collect();
+    let table: BTreeSet<String> =
+        ROUTES.iter().filter(|d| d.serves == Serves::Page).map(|d| d.path.to_owned()).collect();
+    assert_eq!(pages, table);
+}
+
+#[tokio::test]
+async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_in() {
+    let app = App::new().await;
+    for door in ROUTES {
+        let path = door.path.replace("{id}", "20000000-0000-4000-8000-000000000001").replace("{page}", "chats").replace("{*path}", "none.js");
+        let answer = app.send(Request::get(&path).header(header::ACCEPT, "text/html").body(Body::empty()).unwrap()).await;
+        match (door.open, door.serves) {
+            (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
+            (true, _) => assert_eq!(answer.status, StatusCode::OK, "{path}"),
+            (false, Serves::Page) => {
+                assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+                assert!(answer.headers[header::LOCATION].to_str().unwrap().starts_with("/sign-in?next="), "{path}");
+            }
+            (false, _) => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
+        }
+    }
+    let all = server_fns();
+    assert!(all.len() >= 14, "{all:?}");
+    for open in OPEN_SERVER_FNS {
+        assert!(all.contains(open), "{open} is no door");
+    }
+    for path in &all {
+        let answer = app.send(raw_post(path, "")).await;
+        if OPEN_SERVER_FNS.contains(path) {
+            assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+        } else {
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(answer.json(), json!({ "error": "unauthenticated" }), "{path}");
+        }
+    }
+    for (name, path) in FORMS {
+        assert!(all.contains(path), "the form {name} leads nowhere");
+    }
+}
+
+#[tokio::test]
+async fn nothing_changes_on_get_and_no_other_method_is_a_door() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    for path in server_fns() {
+        for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH] {
+            let request = Request::builder().method(method.clone()).uri(path).header(header::COOKIE, ada.cookie());
+            let answer = app.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        }
+    }
+    let answer = app.page(Some(&ada), "/chat?do=sign-out").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(app.page(Some(&ada), "/chat").await.status, StatusCode::OK, "a link signed somebody out");
+}
+
+#[tokio::test]
+async fn what_changes_something_is_accepted_from_our_own_pages_alone() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let send = async |headers: &[(&str, &str)]| {
+        let mut request = post(
+            "/api/moat/threads/server_fns/start_thread",
+            &[("client", &uuid::Uuid::new_v4().to_string()), ("text", "hello")],
+        );
+        request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
+        request.headers_mut().insert(header::HOST, "127.0.0.1:3000".parse().unwrap());
+        for (name, value) in headers {
+            request.headers_mut().insert(
+                axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
+        }
+        app.send(request).await.status
+    };
+    for foreign in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("origin", "http://127.0.0.1:3001")],
+        &[("origin", "http://localhost:3000")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
+    ] {
+        assert_eq!(send(foreign).await, StatusCode::FORBIDDEN, "{foreign:?}");
+    }
+    let count = async || {
+        let rows: i64 = sqlx::query_scalar("select count(*) from app.threads").fetch_one(&mut app.db.superuser().await).await.unwrap();
+        rows
+    };
+    assert_eq!(count().await, 0);
+    for own in [
+        &[("origin", "http://127.0.0.1:3000")][..],
+        &[("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:3000")],
+        &[("sec-fetch-site", "none")],
+    ] {
+        assert_eq!(send(own).await, StatusCode::OK, "{own:?}");
+    }
+    assert_eq!(count().await, 3);
+}
+
+#[tokio::test]
+async fn a_bearer_token_works_on_every_server_function_and_a_bad_one_is_refused_with_one_body() {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    for path in server_fns() {
+        let mut request = raw_post(path, "");
+        request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", ada.access).parse().unwrap());
+        assert_ne!(app.send(request).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        if path.ends_with("sign_out") {
+            break;
+        }
+    }
+
+    let ada = app.sign_up("ada2@example.org").await;
+    let key = EncodingKey::from_secret(&app.state.keys.jwt);
+    let now = moat::server::caller::now();
+    let good = Claims {
+        sub: ada.id,
+        sid: ada.session,
+        role: "authenticated".into(),
+        aud: "authenticated".into(),
+        iss: "moat".into(),
+        iat: now,
+        exp: now + 60,
+    };
+    let header_of = |kid: Option<&str>, alg| Header { kid: kid.map(Into::into), ..Header::new(alg) };
+    let hs = || header_of(Some("moat-1"), Algorithm::HS256);
+    let sign = |header: &Header, claims: &serde_json::Value| encode(header, claims, &key).unwrap();
+    let with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut claims = serde_json::to_value(&good).unwrap();
+        change(&mut claims);
+        sign(&hs(), &claims)
+    };
+    let unsigned = |alg: &str, token: &str| {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
+        let claims = token.split('.').nth(1).unwrap();
+        format!("{}.{claims}.", B64.encode(format!(r#"{{"alg":"{alg}","typ":"JWT","kid":"moat-1"}}"#)))
+    };
+    let whole = with(&|_| {});
+    assert_eq!(app.call(Some(&crate::harness::Person { access: whole.clone(), ..ada.clone() }), "accounts/server_fns/whoami", &[]).await.status, 200);
+    let mut flipped = whole.clone();
+    flipped.pop();
+    let bad: Vec<(&str, String)> = vec![
+        ("expired", with(&|c| c["exp"] = json!(now - 1))),
+        ("another audience", with(&|c| c["aud"] = json!("anon"))),
+        ("another issuer", with(&|c| c["iss"] = json!("supabase"))),
+        ("another role", with(&|c| c["role"] = json!("service"))),
+        ("no sub", with(&|c| drop(c.as_object_mut().unwrap().remove("sub")))),
+        ("no exp", with(&|c| drop(c.as_object_mut().unwrap().remove("exp")))),
+        ("a sub that is no uuid", with(&|c| c["sub"] = json!("ada"))),
+        ("unknown key id", sign(&header_of(Some("other"), Algorithm::HS256), &serde_json::to_value(&good).unwrap())),
+        ("no key id", sign(&header_of(None, Algorithm::HS256), &serde_json::to_value(&good).unwrap())),
+        ("another algorithm", sign(&header_of(Some("moat-1"), Algorithm::HS512), &serde_json::to_value(&good).unwrap())),
+        ("alg none", unsigned("none", &whole)),
+        ("alg None", unsigned("None", &whole)),
+        ("another key", encode(&hs(), &good, &EncodingKey::from_secret(b"guess")).unwrap()),
+        ("a cut signature", flipped),
+        ("no token", String::new()),
+        ("nonsense", "a.b.c".into()),
+        ("the refresh token", ada.refresh.clone()),
+        ("a session that is another's", with(&|c| c["sid"] = json!(uuid::Uuid::new_v4()))),
+        ("a sub that is another's", with(&|c| c["sub"] = json!(uuid::Uuid::new_v4()))),
+    ];
+    let mut bodies = BTreeSet::new();
+    for (what, token) in bad {
+        let person = crate::harness::Person { access: token, ..ada.clone() };
+        let answer = app.call(Some(&person), "threads/server_fns/list_threads", &[]).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{what}: {}", answer.body);
+        assert!(answer.headers.get(header::LOCATION).is_none(), "{what}");
+        bodies.insert(answer.body);
+    }
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+}
+
+#[tokio::test]
+async fn every_answer_tells_the_browser_what_it_may_do() {
+    let app = App::new().await;
+    let mut nonces = BTreeSet::new();
+    for path in ["/", "/sign-in", "/healthz", "/nothing-here", "/guide/chats"] {
+        let answer = app.page(None, path).await;
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
+        assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'") && policy.contains("default-src 'none'"));
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        assert_eq!(answer.headers["referrer-policy"], "same-origin");
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        for script in answer.body.split("<script").skip(1) {
+            assert!(script.split('>').next().unwrap().contains(&format!("nonce=\"{nonce}\"")), "{path}: {script}");
+        }
+        nonces.insert(nonce.to_owned());
+    }
+    assert_eq!(nonces.len(), 5, "a nonce is used once");
+}
+
+#[tokio::test]
+async fn too_large_a_body_is_refused_before_it_is_read() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let text = "x".repeat(5_000_000);
+    let answer = app.call(Some(&ada), "threads/server_fns/start_thread", &[("client", &uuid::Uuid::new_v4().to_string()), ("text", &text)]).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.body);
+    let mut form = post("/chat?do=start", &[("client", &uuid::Uuid::new_v4().to_string()), ("text", &text)]);
+    form.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
+    assert_eq!(app.send(form).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+}

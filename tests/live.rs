@@ -1,0 +1,318 @@
+//! The live feed: nothing lost, nothing doubled, in order, and to nobody whose time is over.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use futures::StreamExt;
+use moat::{
+    answers::run,
+    live::hub::{Hub, QUEUE},
+};
+use serde_json::Value;
+use sqlx::Executor;
+use uuid::Uuid;
+
+use crate::{
+    answers::{Manner, app_with_model},
+    harness::{App, DEADLINE, Person},
+};
+
+/// An open stream of a person: events as they come.
+struct Stream {
+    body: axum::body::BodyDataStream,
+    rest: String,
+}
+
+impl Stream {
+    async fn open(app: &App, who: &Person, after: Option<i64>, last_event_id: Option<i64>) -> Self {
+        let path = after.map_or_else(|| "/live".to_owned(), |after| format!("/live?after={after}"));
+        let mut request = Request::get(path).header(header::COOKIE, who.cookie());
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id.to_string());
+        }
+        let response = app.open(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        Self { body: response.into_body().into_data_stream(), rest: String::new() }
+    }
+
+    /// The next event; `None` when the stream has ended.
+    async fn next(&mut self) -> Option<(i64, Value)> {
+        loop {
+            if let Some((event, rest)) = self.rest.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.rest = rest;
+                if let Some(data) = event.lines().find_map(|l| l.strip_prefix("data: ")) {
+                    let told: Value = serde_json::from_str(data).unwrap();
+                    let id = event.lines().find_map(|l| l.strip_prefix("id: ")).unwrap().parse().unwrap();
+                    assert_eq!(told["pos"], id);
+                    return Some((id, told["event"].clone()));
+                }
+                continue;
+            }
+            let piece = tokio::time::timeout(DEADLINE, self.body.next()).await.expect("an event")?;
+            self.rest.push_str(&String::from_utf8(piece.unwrap().to_vec()).unwrap());
+        }
+    }
+
+    /// Reads up to and including an event of this kind.
+    async fn until(&mut self, kind: &str) -> Vec<(i64, Value)> {
+        let mut seen = Vec::new();
+        loop {
+            let event = self.next().await.unwrap_or_else(|| panic!("the stream ended before {kind}: {seen:?}"));
+            let done = event.1["kind"] == kind;
+            seen.push(event);
+            if done {
+                return seen;
+            }
+        }
+    }
+}
+
+fn pieces(events: &[(i64, Value)]) -> (String, Vec<i64>) {
+    let chunks: Vec<&Value> = events.iter().map(|(_, e)| e).filter(|e| e["kind"] == "answer.chunk").collect();
+    (chunks.iter().map(|e| e["text"].as_str().unwrap()).collect(), chunks.iter().map(|e| e["n"].as_i64().unwrap()).collect())
+}
+
+async fn ask(app: &App, who: &Person, text: &str) -> String {
+    let client = Uuid::new_v4().to_string();
+    let answer = app.call(Some(who), "threads/server_fns/start_thread", &[("client", &client), ("text", text)]).await;
+    answer.json()["thread"].as_str().unwrap().to_owned()
+}
+
+async fn open(app: &App, who: &Person, thread: &str) -> Value {
+    app.call(Some(who), "threads/server_fns/open_thread", &[("thread", thread)]).await.json()
+}
+
+#[tokio::test]
+async fn two_windows_hear_the_answer_to_its_end_and_a_third_that_comes_late_catches_up() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let (mut one, mut two) = (Stream::open(&app, &ada, None, None).await, Stream::open(&app, &ada, None, None).await);
+    model.next(Manner::Hold(vec!["The ".into(), "north".into()], vec![", by ".into(), "12 %".into()]));
+    let thread = ask(&app, &ada, "Which region?").await;
+    let mut first = one.until("answer.chunk").await;
+    // A page that is loaded now has a part of the answer, and the place from which the stream goes on.
+    let page = app
+        .until("the first piece in the page", async || {
+            let page = open(&app, &ada, &thread).await;
+            (page["messages"][1]["text"] == "The north").then_some(page)
+        })
+        .await;
+    let (text, n) = (page["messages"][1]["text"].as_str().unwrap().to_owned(), page["messages"][1]["next_piece"].as_i64().unwrap());
+    let mut late = Stream::open(&app, &ada, Some(page["live"]["pos"].as_i64().unwrap()), None).await;
+    model.go_on();
+    first.extend(one.until("answer.ended").await);
+    let second = two.until("answer.ended").await;
+    assert_eq!(first, second);
+    let (whole, numbers) = pieces(&first);
+    assert_eq!(whole, "The north, by 12 %");
+    assert_eq!(numbers, (0..numbers.len() as i64).collect::<Vec<_>>(), "without gaps or doubles");
+    assert!(first.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order");
+    let events = late.until("answer.ended").await;
+    let rest: String = events.iter().map(|(_, e)| e).filter(|e| e["kind"] == "answer.chunk" && e["n"].as_i64().unwrap() >= n).map(|e| e["text"].as_str().unwrap()).collect();
+    assert_eq!(text + &rest, "The north, by 12 %", "page and stream together are the answer, byte for byte");
+}
+
+#[tokio::test]
+async fn a_stream_that_broke_off_goes_on_where_it_was() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut stream = Stream::open(&app, &ada, None, None).await;
+    model.next(Manner::Hold(vec!["one".into()], vec![" two".into()]));
+    ask(&app, &ada, "count").await;
+    let before = stream.until("answer.chunk").await;
+    let seen = before.last().unwrap().0;
+    drop(stream);
+    model.go_on();
+    app.until("the end", async || {
+        let n: i64 = sqlx::query_scalar("select count(*) from app.feed where kind = 'answer.ended'").fetch_one(&mut app.db.superuser().await).await.unwrap();
+        (n == 1).then_some(())
+    })
+    .await;
+    // The browser's own cursor goes before the address, which is as old as the page.
+    let mut again = Stream::open(&app, &ada, Some(0), Some(seen)).await;
+    let after = again.until("answer.ended").await;
+    assert!(after.iter().all(|(pos, _)| *pos > seen));
+    assert_eq!(pieces(&before).0 + &pieces(&after).0, "one two");
+}
+
+#[tokio::test]
+async fn nobody_hears_of_somebody_elses_chats() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let mut his = Stream::open(&app, &bob, Some(0), None).await;
+    let hers = ask(&app, &ada, "How do I stop an answer?").await;
+    let mut stream = Stream::open(&app, &ada, Some(0), None).await;
+    let heard = stream.until("answer.ended").await;
+    assert!(heard.iter().any(|(_, e)| e["thread"] == hers), "the positive control");
+    let own = ask(&app, &bob, "How do I rename a chat?").await;
+    for (_, event) in his.until("answer.ended").await {
+        assert_eq!(event["thread"], own, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_hears_nothing_that_comes_after_and_another_one_does() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let other = {
+        let answer = app.call(None, "accounts/server_fns/sign_in", &[("email", "ada@example.org"), ("password", crate::harness::PASSWORD)]).await;
+        app.person("ada@example.org", &answer)
+    };
+    let (mut ending, mut staying) = (Stream::open(&app, &ada, None, None).await, Stream::open(&app, &other, None, None).await);
+    assert_eq!(app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await.status, 200);
+    let thread = ask(&app, &other, "after the end").await;
+    let heard = staying.until("message.posted").await;
+    assert!(heard.iter().all(|(_, e)| e["thread"] == thread));
+    assert_eq!(ending.next().await, None, "not a word after the end");
+    let request = Request::get("/live").header(header::COOKIE, ada.cookie()).body(Body::empty()).unwrap();
+    assert_eq!(app.open(request).await.status(), 401);
+}
+
+#[tokio::test]
+async fn closing_an_account_ends_its_streams() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut stream = Stream::open(&app, &ada, None, None).await;
+    app.db.superuser().await.execute("update app.users set status = 'banned'").await.unwrap();
+    assert_eq!(stream.next().await, None);
+}
+
+#[tokio::test]
+async fn a_place_that_is_forgotten_or_was_never_given_is_answered_with_resync() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    ask(&app, &ada, "hello").await;
+    app.until("the feed", async || {
+        let n: i64 = sqlx::query_scalar("select pos from app.feed_head").fetch_one(&mut app.db.superuser().await).await.unwrap();
+        (n > 3).then_some(())
+    })
+    .await;
+    app.db.superuser().await.execute("update app.feed_head set floor = 2").await.unwrap();
+    for wrong in [0, -1, 1_000_000, i64::MAX] {
+        let mut stream = Stream::open(&app, &ada, Some(wrong), None).await;
+        assert_eq!(stream.next().await.unwrap().1["kind"], "resync", "{wrong}");
+    }
+    let bad = Request::get("/live?after=x").header(header::COOKIE, ada.cookie()).body(Body::empty()).unwrap();
+    assert_eq!(app.open(bad).await.status(), 400);
+}
+
+#[tokio::test]
+async fn a_listener_that_is_too_slow_is_told_to_read_anew_and_holds_up_nobody() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut slow = app.state.hub.subscribe(ada.id, None).unwrap();
+    let many = QUEUE as i64 * 2;
+    sqlx::query(
+        "insert into app.outbox (user_id, kind, payload) select $1, 'thread.changed', '{}' from generate_series(1, $2)",
+    )
+    .bind(ada.id)
+    .bind(many)
+    .execute(&mut app.db.superuser().await)
+    .await
+    .unwrap();
+    app.state.hub.wake();
+    app.until("the slow one is let go", async || (app.state.hub.subscribers() == 0).then_some(())).await;
+    let mut heard = 0;
+    while slow.events.recv().await.is_some() {
+        heard += 1;
+    }
+    assert!(slow.was_too_slow());
+    assert!(heard <= QUEUE);
+    // Somebody who reads hears all of them.
+    let mut stream = Stream::open(&app, &ada, Some(0), None).await;
+    for _ in 0..many {
+        assert_eq!(stream.next().await.unwrap().1["kind"], "thread.changed");
+    }
+}
+
+#[tokio::test]
+async fn writers_that_commit_out_of_order_lose_no_event() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut stream = Stream::open(&app, &ada, Some(0), None).await;
+    let writer = |n: i64| {
+        let options = app.db.options("postgres");
+        let user = ada.id;
+        tokio::spawn(async move {
+            let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+            for i in 0..25 {
+                conn.execute("begin").await.unwrap();
+                sqlx::query("insert into app.outbox (user_id, kind, payload) values ($1, 'thread.changed', jsonb_build_object('writer', $2, 'i', $3))")
+                    .bind(user)
+                    .bind(n)
+                    .bind(i)
+                    .execute(&mut conn)
+                    .await
+                    .unwrap();
+                // Every writer keeps its id open for another while.
+                sqlx::query("select pg_sleep($1)").bind(((n * 7 + i * 3) % 5) as f64 / 500.0).execute(&mut conn).await.unwrap();
+                conn.execute("commit").await.unwrap();
+            }
+        })
+    };
+    let second = Hub::new(app.db.lanes(2));
+    tokio::spawn(second.clone().run(app.state.stopping.clone()));
+    let writers: Vec<_> = (0..8).map(writer).collect();
+    let mut per_writer: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    let mut last = 0;
+    for _ in 0..200 {
+        let (pos, event) = stream.next().await.unwrap();
+        assert_eq!(pos, last + 1, "the places have no gaps");
+        last = pos;
+        per_writer.entry(event["writer"].as_i64().unwrap()).or_default().push(event["i"].as_i64().unwrap());
+        second.wake();
+    }
+    assert_eq!(per_writer.len(), 8);
+    assert!(per_writer.values().all(|seen| *seen == (0..25).collect::<Vec<_>>()), "{per_writer:?}");
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn another_process_tells_the_same_and_stops_what_this_one_writes() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let other = {
+        let mut state = app.state.clone();
+        state.hub = Hub::new(app.db.lanes(4));
+        App::of(crate::harness::Db::new().await, state).await
+    };
+    let mut there = Stream::open(&other, &ada, None, None).await;
+    model.next(Manner::Hold(vec!["written here".into()], vec![" and no more".into()]));
+    let thread = ask(&app, &ada, "go").await;
+    let mut heard = there.until("answer.chunk").await;
+    assert_eq!(other.call(Some(&ada), "threads/server_fns/stop_answer", &[("thread", &thread)]).await.status, 200);
+    heard.extend(there.until("answer.ended").await);
+    assert_eq!(heard.last().unwrap().1["status"], "stopped");
+    assert_eq!(pieces(&heard).0, "written here");
+}
+
+#[tokio::test]
+async fn what_a_dead_writer_left_is_marked_as_interrupted_with_what_it_wrote() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut stream = Stream::open(&app, &ada, None, None).await;
+    model.next(Manner::Hold(vec!["half a".into()], vec![]));
+    let thread = ask(&app, &ada, "go").await;
+    stream.until("answer.chunk").await;
+    // As if the writer had died: nobody renews the lease.
+    app.db.superuser().await.execute("update app.generations set lease_until = now() - interval '1 second'").await.unwrap();
+    run::sweep(&app.state).await.unwrap();
+    let ended = stream.until("answer.ended").await;
+    assert_eq!(ended.last().unwrap().1["status"], "interrupted");
+    let page = open(&app, &ada, &thread).await;
+    assert_eq!(page["messages"][1]["status"], "interrupted");
+    assert_eq!(page["messages"][1]["html"], "<p>half a</p>\n");
+    let html = app.page(Some(&ada), &format!("/chat/{thread}")).await.body;
+    assert!(html.contains("was interrupted") && html.contains("Try again"));
+    // A writer that was only slow finds that it is over, and adds nothing.
+    app.state.tasks.close();
+    tokio::time::timeout(Duration::from_secs(30), app.state.tasks.wait()).await.unwrap();
+    assert_eq!(open(&app, &ada, &thread).await["messages"][1]["html"], "<p>half a</p>\n");
+}
