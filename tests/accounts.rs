@@ -1,7 +1,7 @@
 //! Signing up, in and out; a session's line of tokens.
 
-use axum::http::{Request, StatusCode, header};
 use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
 use serde_json::json;
 use sqlx::Executor;
 
@@ -44,7 +44,10 @@ async fn cookies_are_out_of_reach_of_scripts_and_of_sibling_domains() {
         assert!(!cookie.contains("Domain"), "{cookie}");
     }
     assert!(!answer.body.contains("eyJ"), "no token in a body: {}", answer.body);
-    let stored: Vec<Vec<u8>> = sqlx::query_scalar("select hash from app.refresh_tokens").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("select hash from app.refresh_tokens")
+        .fetch_all(&mut app.db.superuser().await)
+        .await
+        .unwrap();
     let ada = app.person("ada@example.org", &answer);
     assert!(stored.iter().all(|hash| hash.len() == 32 && hash != ada.refresh.as_bytes()));
 }
@@ -70,7 +73,8 @@ async fn a_taken_address_is_told_and_makes_no_second_account() {
     app.sign_up("ada@example.org").await;
     let taken = app.call(None, SIGN_UP, &[("email", "ADA@example.org"), ("password", PASSWORD)]).await;
     assert_eq!((taken.status, taken.json()["field"].as_str()), (StatusCode::BAD_REQUEST, Some("email")));
-    let users: i64 = sqlx::query_scalar("select count(*) from app.users").fetch_one(&mut app.db.superuser().await).await.unwrap();
+    let users: i64 =
+        sqlx::query_scalar("select count(*) from app.users").fetch_one(&mut app.db.superuser().await).await.unwrap();
     assert_eq!(users, 1);
 }
 
@@ -99,7 +103,11 @@ async fn who_may_sign_up_is_a_setting() {
     let domain = App::with(&["--signup", "domain", "--signup-domains", "example.org,example.com"]).await;
     assert_eq!(domain.call(None, SIGN_UP, &[("email", "a@example.com"), ("password", PASSWORD)]).await.status, 200);
     for outside in ["a@example.net", "a@sub.example.org", "a@example.org.evil.example"] {
-        assert_eq!(domain.call(None, SIGN_UP, &[("email", outside), ("password", PASSWORD)]).await.status, 400, "{outside}");
+        assert_eq!(
+            domain.call(None, SIGN_UP, &[("email", outside), ("password", PASSWORD)]).await.status,
+            400,
+            "{outside}"
+        );
     }
     let invite = App::with(&["--signup", "invite"]).await;
     assert_eq!(invite.call(None, SIGN_UP, &[("email", "a@example.org"), ("password", PASSWORD)]).await.status, 400);
@@ -107,7 +115,8 @@ async fn who_may_sign_up_is_a_setting() {
 
 /// A page asked for with the refresh token alone; gives the new pair, if there is one.
 async fn refresh(app: &App, ada: &Person, token: &str) -> Option<Person> {
-    let request = Request::get("/").header(header::COOKIE, format!("__Host-moat-refresh={token}")).body(Body::empty()).unwrap();
+    let request =
+        Request::get("/").header(header::COOKIE, format!("__Host-moat-refresh={token}")).body(Body::empty()).unwrap();
     let answer = app.send(request).await;
     let kept = answer.cookies().iter().any(|(name, value)| name == "__Host-moat-refresh" && !value.is_empty());
     kept.then(|| app.person(&ada.email, &answer))
@@ -136,7 +145,10 @@ async fn a_hundred_refreshes_at_once_make_one_line() {
     let children: std::collections::BTreeSet<String> =
         futures::future::join_all(tries).await.into_iter().map(|child| child.unwrap()).collect();
     assert_eq!(children.len(), 1);
-    let rows: i64 = sqlx::query_scalar("select count(*) from app.refresh_tokens").fetch_one(&mut app.db.superuser().await).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("select count(*) from app.refresh_tokens")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
     assert_eq!(rows, 2);
 }
 
@@ -150,7 +162,12 @@ async fn an_old_token_that_comes_back_ends_the_whole_session_with_all_its_descen
         let answer = app.call(None, SIGN_IN, &[("email", "ada@example.org"), ("password", PASSWORD)]).await;
         app.person("ada@example.org", &answer)
     };
-    app.db.superuser().await.execute("update app.refresh_tokens set used_at = used_at - interval '11 seconds'").await.unwrap();
+    app.db
+        .superuser()
+        .await
+        .execute("update app.refresh_tokens set used_at = used_at - interval '11 seconds'")
+        .await
+        .unwrap();
     assert!(refresh(&app, &ada, &ada.refresh).await.is_none(), "the thief");
     for descendant in [&child, &grandchild] {
         assert!(refresh(&app, &ada, &descendant.refresh).await.is_none(), "a descendant refreshed");
@@ -190,7 +207,11 @@ async fn a_form_without_a_script_comes_back_with_the_reason_and_with_what_was_ty
     let answer = app.send(request).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(answer.body.contains("This is no e-mail address."), "{}", answer.body);
-    assert!(answer.body.contains("value=\"ada &lt;b&gt;@example\"") || answer.body.contains("value=\"ada <b>@example\""), "{}", answer.body);
+    assert!(
+        answer.body.contains("value=\"ada &lt;b&gt;@example\"") || answer.body.contains("value=\"ada <b>@example\""),
+        "{}",
+        answer.body
+    );
     assert!(!answer.body.contains("very secret word"));
 
     let mut request = post("/sign-up?do=sign-up", &[("email", "ada@example.org"), ("password", PASSWORD)]);

@@ -117,7 +117,8 @@ fn refusal(status: u16, retry: Option<&'static str>) -> Response {
 pub async fn app_with_model() -> (App, Model) {
     let (model, url) = Model::start().await;
     let db = Db::new().await;
-    let config = config(&["--answerer", "openai", "--openai-url", &url, "--openai-key", "sk-test", "--openai-model", "a-model"]);
+    let config =
+        config(&["--answerer", "openai", "--openai-url", &url, "--openai-key", "sk-test", "--openai-model", "a-model"]);
     let mut state = moat::server::cli::state(config.clone(), db.lanes(8), SECRET).unwrap();
     state.answerer = Arc::new(OpenAi::with_patience(&config, Duration::from_millis(1500)).unwrap());
     (App::of(db, state).await, model)
@@ -151,7 +152,18 @@ async fn stored(app: &App) -> String {
 async fn a_streamed_answer_is_stored_byte_for_byte() {
     let (app, model) = app_with_model().await;
     let ada = app.sign_up("ada@example.org").await;
-    let pieces: Vec<String> = ["North", "", " — by 12 %", "\n\n```rust\nfn main() {}\n```\n", "🦀", "e\u{301}", "\"quoted\" \\ back", "\r\nend "].map(String::from).to_vec();
+    let pieces: Vec<String> = [
+        "North",
+        "",
+        " — by 12 %",
+        "\n\n```rust\nfn main() {}\n```\n",
+        "🦀",
+        "e\u{301}",
+        "\"quoted\" \\ back",
+        "\r\nend ",
+    ]
+    .map(String::from)
+    .to_vec();
     model.next(Manner::Say(pieces.clone()));
     let thread = ask(&app, &ada, "Which region?").await;
     last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
@@ -166,7 +178,13 @@ async fn only_the_callers_own_history_goes_out_and_no_id_with_it() {
     ask(&app, &bob, "bob's secret").await;
     let thread = ask(&app, &ada, "question one").await;
     last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
-    let sent = app.call(Some(&ada), "threads/server_fns/send_message", &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "question two")]).await;
+    let sent = app
+        .call(
+            Some(&ada),
+            "threads/server_fns/send_message",
+            &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "question two")],
+        )
+        .await;
     assert_eq!(sent.status, 200);
     last(&app, &ada, &thread, "the second end", |m| m["seq"] == 4 && m["status"] == "done").await;
     let (headers, body) = model.requests().pop().unwrap();
@@ -227,7 +245,12 @@ async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_ke
         (Manner::Then(429, Some("0"), one()), "done", "", "a piece"),
         (Manner::Then(500, None, one()), "done", "", "a piece"),
         (Manner::Empty, "done", "", ""),
-        (Manner::Raw(format!(": keep-alive\n\nevent: x\r\n{}{END}", line("a piece").replace('\n', "\r\n"))), "done", "", "a piece"),
+        (
+            Manner::Raw(format!(": keep-alive\n\nevent: x\r\n{}{END}", line("a piece").replace('\n', "\r\n"))),
+            "done",
+            "",
+            "a piece",
+        ),
     ] {
         model.next(manner);
         let thread = ask(&app, &ada, "go").await;
@@ -263,7 +286,8 @@ async fn a_failed_answer_is_tried_again_beside_the_first() {
     let thread = ask(&app, &ada, "go").await;
     let failed = last(&app, &ada, &thread, "the failure", |m| m["status"] == "failed").await;
     model.next(Manner::Say(vec!["better".into()]));
-    let again = app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", failed["id"].as_str().unwrap())]).await;
+    let again =
+        app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", failed["id"].as_str().unwrap())]).await;
     assert_eq!(again.status, 200, "{}", again.body);
     let better = last(&app, &ada, &thread, "the answer", |m| m["status"] == "done").await;
     assert_eq!(better["html"], "<p>better</p>\n");
@@ -280,7 +304,13 @@ async fn an_answer_stops_when_it_is_asked_to_even_while_nothing_comes() {
     model.next(Manner::Hold(vec!["begun".into()], vec!["never".into()]));
     let thread = ask(&app, &ada, "go").await;
     last(&app, &ada, &thread, "the first piece", |m| m["text"] == "begun").await;
-    let busy = app.call(Some(&ada), "threads/server_fns/send_message", &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "me too")]).await;
+    let busy = app
+        .call(
+            Some(&ada),
+            "threads/server_fns/send_message",
+            &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "me too")],
+        )
+        .await;
     assert_eq!(busy.status, StatusCode::CONFLICT);
     assert_eq!(app.call(Some(&ada), "threads/server_fns/stop_answer", &[("thread", &thread)]).await.status, 200);
     let stopped = last(&app, &ada, &thread, "the stop", |m| m["status"] != "running").await;
@@ -288,7 +318,13 @@ async fn an_answer_stops_when_it_is_asked_to_even_while_nothing_comes() {
     assert_eq!(stored(&app).await, "begun");
     // And the next message can be sent.
     model.next(Manner::Say(vec!["on".into()]));
-    let sent = app.call(Some(&ada), "threads/server_fns/send_message", &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "me too")]).await;
+    let sent = app
+        .call(
+            Some(&ada),
+            "threads/server_fns/send_message",
+            &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "me too")],
+        )
+        .await;
     assert_eq!(sent.status, 200, "{}", sent.body);
 }
 
@@ -312,6 +348,9 @@ async fn an_answer_goes_on_when_its_user_signs_out_and_ends_when_the_account_is_
     model.go_on();
     app.state.tasks.close();
     app.state.tasks.wait().await;
-    let chunks: Vec<String> = sqlx::query_scalar("select text from app.generation_chunks").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    let chunks: Vec<String> = sqlx::query_scalar("select text from app.generation_chunks")
+        .fetch_all(&mut app.db.superuser().await)
+        .await
+        .unwrap();
     assert_eq!(chunks, ["begun"], "nothing was written for a closed account");
 }

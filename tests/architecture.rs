@@ -67,8 +67,14 @@ fn sql_stands_only_in_sql_files_and_on_the_server_floor() {
     }
     for (name, text) in sources().iter().filter(|(name, _)| name.ends_with("/sql.rs")) {
         for (number, line) in lines(text) {
-            assert!(!line.contains("select *") || line.contains("from path"), "src/{name}:{number}: list the columns: {line}");
-            assert!(!line.contains("AssertSqlSafe") && !line.contains("format!("), "src/{name}:{number}: bind it: {line}");
+            assert!(
+                !line.contains("select *") || line.contains("from path"),
+                "src/{name}:{number}: list the columns: {line}"
+            );
+            assert!(
+                !line.contains("AssertSqlSafe") && !line.contains("format!("),
+                "src/{name}:{number}: bind it: {line}"
+            );
         }
     }
 }
@@ -107,7 +113,9 @@ fn the_browser_hears_nothing_of_org_id() {
 #[test]
 fn only_the_lanes_hand_out_connections() {
     for (name, text) in sources() {
-        if ["server/lanes.rs", "server/postgres.rs", "server/migrate.rs", "server/check.rs", "live/hub.rs"].contains(&name.as_str()) {
+        if ["server/lanes.rs", "server/postgres.rs", "server/migrate.rs", "server/check.rs", "live/hub.rs"]
+            .contains(&name.as_str())
+        {
             continue;
         }
         for (number, line) in lines(&text) {

@@ -33,8 +33,13 @@ async fn the_pages_of_the_app_are_the_pages_of_the_table() {
 async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_in() {
     let app = App::new().await;
     for door in ROUTES {
-        let path = door.path.replace("{id}", "20000000-0000-4000-8000-000000000001").replace("{page}", "chats").replace("{*path}", "none.js");
-        let answer = app.send(Request::get(&path).header(header::ACCEPT, "text/html").body(Body::empty()).unwrap()).await;
+        let path = door
+            .path
+            .replace("{id}", "20000000-0000-4000-8000-000000000001")
+            .replace("{page}", "chats")
+            .replace("{*path}", "none.js");
+        let answer =
+            app.send(Request::get(&path).header(header::ACCEPT, "text/html").body(Body::empty()).unwrap()).await;
         match (door.open, door.serves) {
             (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, _) => assert_eq!(answer.status, StatusCode::OK, "{path}"),
@@ -92,10 +97,9 @@ async fn what_changes_something_is_accepted_from_our_own_pages_alone() {
         request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
         request.headers_mut().insert(header::HOST, "127.0.0.1:3000".parse().unwrap());
         for (name, value) in headers {
-            request.headers_mut().insert(
-                axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                value.parse().unwrap(),
-            );
+            request
+                .headers_mut()
+                .insert(axum::http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         app.send(request).await.status
     };
@@ -111,7 +115,10 @@ async fn what_changes_something_is_accepted_from_our_own_pages_alone() {
         assert_eq!(send(foreign).await, StatusCode::FORBIDDEN, "{foreign:?}");
     }
     let count = async || {
-        let rows: i64 = sqlx::query_scalar("select count(*) from app.threads").fetch_one(&mut app.db.superuser().await).await.unwrap();
+        let rows: i64 = sqlx::query_scalar("select count(*) from app.threads")
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap();
         rows
     };
     assert_eq!(count().await, 0);
@@ -165,7 +172,16 @@ async fn a_bearer_token_works_on_every_server_function_and_a_bad_one_is_refused_
         format!("{}.{claims}.", B64.encode(format!(r#"{{"alg":"{alg}","typ":"JWT","kid":"moat-1"}}"#)))
     };
     let whole = with(&|_| {});
-    assert_eq!(app.call(Some(&crate::harness::Person { access: whole.clone(), ..ada.clone() }), "accounts/server_fns/whoami", &[]).await.status, 200);
+    assert_eq!(
+        app.call(
+            Some(&crate::harness::Person { access: whole.clone(), ..ada.clone() }),
+            "accounts/server_fns/whoami",
+            &[]
+        )
+        .await
+        .status,
+        200
+    );
     let mut flipped = whole.clone();
     flipped.pop();
     let bad: Vec<(&str, String)> = vec![
@@ -178,7 +194,10 @@ async fn a_bearer_token_works_on_every_server_function_and_a_bad_one_is_refused_
         ("a sub that is no uuid", with(&|c| c["sub"] = json!("ada"))),
         ("unknown key id", sign(&header_of(Some("other"), Algorithm::HS256), &serde_json::to_value(&good).unwrap())),
         ("no key id", sign(&header_of(None, Algorithm::HS256), &serde_json::to_value(&good).unwrap())),
-        ("another algorithm", sign(&header_of(Some("moat-1"), Algorithm::HS512), &serde_json::to_value(&good).unwrap())),
+        (
+            "another algorithm",
+            sign(&header_of(Some("moat-1"), Algorithm::HS512), &serde_json::to_value(&good).unwrap()),
+        ),
         ("alg none", unsigned("none", &whole)),
         ("alg None", unsigned("None", &whole)),
         ("another key", encode(&hs(), &good, &EncodingKey::from_secret(b"guess")).unwrap()),
@@ -209,7 +228,11 @@ async fn every_answer_tells_the_browser_what_it_may_do() {
         let policy = answer.headers["content-security-policy"].to_str().unwrap();
         let nonce = policy.split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
         assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{policy}");
-        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'") && policy.contains("default-src 'none'"));
+        assert!(
+            policy.contains("frame-ancestors 'none'")
+                && policy.contains("base-uri 'none'")
+                && policy.contains("default-src 'none'")
+        );
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
         assert_eq!(answer.headers["referrer-policy"], "same-origin");
         assert_eq!(answer.headers["cache-control"], "no-store");
@@ -226,7 +249,13 @@ async fn too_large_a_body_is_refused_before_it_is_read() {
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;
     let text = "x".repeat(5_000_000);
-    let answer = app.call(Some(&ada), "threads/server_fns/start_thread", &[("client", &uuid::Uuid::new_v4().to_string()), ("text", &text)]).await;
+    let answer = app
+        .call(
+            Some(&ada),
+            "threads/server_fns/start_thread",
+            &[("client", &uuid::Uuid::new_v4().to_string()), ("text", &text)],
+        )
+        .await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.body);
     let mut form = post("/chat?do=start", &[("client", &uuid::Uuid::new_v4().to_string()), ("text", &text)]);
     form.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());

@@ -54,7 +54,7 @@ impl Stream {
                 continue;
             }
             let piece = tokio::time::timeout(DEADLINE, self.body.next()).await.expect("an event")?;
-            self.rest.push_str(&String::from_utf8(piece.unwrap().to_vec()).unwrap());
+            self.rest.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
         }
     }
 
@@ -74,7 +74,10 @@ impl Stream {
 
 fn pieces(events: &[(i64, Value)]) -> (String, Vec<i64>) {
     let chunks: Vec<&Value> = events.iter().map(|(_, e)| e).filter(|e| e["kind"] == "answer.chunk").collect();
-    (chunks.iter().map(|e| e["text"].as_str().unwrap()).collect(), chunks.iter().map(|e| e["n"].as_i64().unwrap()).collect())
+    (
+        chunks.iter().map(|e| e["text"].as_str().unwrap()).collect(),
+        chunks.iter().map(|e| e["n"].as_i64().unwrap()).collect(),
+    )
 }
 
 async fn ask(app: &App, who: &Person, text: &str) -> String {
@@ -102,7 +105,8 @@ async fn two_windows_hear_the_answer_to_its_end_and_a_third_that_comes_late_catc
             (page["messages"][1]["text"] == "The north").then_some(page)
         })
         .await;
-    let (text, n) = (page["messages"][1]["text"].as_str().unwrap().to_owned(), page["messages"][1]["next_piece"].as_i64().unwrap());
+    let (text, n) =
+        (page["messages"][1]["text"].as_str().unwrap().to_owned(), page["messages"][1]["next_piece"].as_i64().unwrap());
     let mut late = Stream::open(&app, &ada, Some(page["live"]["pos"].as_i64().unwrap()), None).await;
     model.go_on();
     first.extend(one.until("answer.ended").await);
@@ -113,7 +117,12 @@ async fn two_windows_hear_the_answer_to_its_end_and_a_third_that_comes_late_catc
     assert_eq!(numbers, (0..numbers.len() as i64).collect::<Vec<_>>(), "without gaps or doubles");
     assert!(first.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order");
     let events = late.until("answer.ended").await;
-    let rest: String = events.iter().map(|(_, e)| e).filter(|e| e["kind"] == "answer.chunk" && e["n"].as_i64().unwrap() >= n).map(|e| e["text"].as_str().unwrap()).collect();
+    let rest: String = events
+        .iter()
+        .map(|(_, e)| e)
+        .filter(|e| e["kind"] == "answer.chunk" && e["n"].as_i64().unwrap() >= n)
+        .map(|e| e["text"].as_str().unwrap())
+        .collect();
     assert_eq!(text + &rest, "The north, by 12 %", "page and stream together are the answer, byte for byte");
 }
 
@@ -129,7 +138,10 @@ async fn a_stream_that_broke_off_goes_on_where_it_was() {
     drop(stream);
     model.go_on();
     app.until("the end", async || {
-        let n: i64 = sqlx::query_scalar("select count(*) from app.feed where kind = 'answer.ended'").fetch_one(&mut app.db.superuser().await).await.unwrap();
+        let n: i64 = sqlx::query_scalar("select count(*) from app.feed where kind = 'answer.ended'")
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap();
         (n == 1).then_some(())
     })
     .await;
@@ -160,10 +172,17 @@ async fn a_session_that_ends_hears_nothing_that_comes_after_and_another_one_does
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;
     let other = {
-        let answer = app.call(None, "accounts/server_fns/sign_in", &[("email", "ada@example.org"), ("password", crate::harness::PASSWORD)]).await;
+        let answer = app
+            .call(
+                None,
+                "accounts/server_fns/sign_in",
+                &[("email", "ada@example.org"), ("password", crate::harness::PASSWORD)],
+            )
+            .await;
         app.person("ada@example.org", &answer)
     };
-    let (mut ending, mut staying) = (Stream::open(&app, &ada, None, None).await, Stream::open(&app, &other, None, None).await);
+    let (mut ending, mut staying) =
+        (Stream::open(&app, &ada, None, None).await, Stream::open(&app, &other, None, None).await);
     assert_eq!(app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await.status, 200);
     let thread = ask(&app, &other, "after the end").await;
     let heard = staying.until("message.posted").await;
@@ -188,7 +207,8 @@ async fn a_place_that_is_forgotten_or_was_never_given_is_answered_with_resync() 
     let ada = app.sign_up("ada@example.org").await;
     ask(&app, &ada, "hello").await;
     app.until("the feed", async || {
-        let n: i64 = sqlx::query_scalar("select pos from app.feed_head").fetch_one(&mut app.db.superuser().await).await.unwrap();
+        let n: i64 =
+            sqlx::query_scalar("select pos from app.feed_head").fetch_one(&mut app.db.superuser().await).await.unwrap();
         (n > 3).then_some(())
     })
     .await;
@@ -250,7 +270,11 @@ async fn writers_that_commit_out_of_order_lose_no_event() {
                     .await
                     .unwrap();
                 // Every writer keeps its id open for another while.
-                sqlx::query("select pg_sleep($1)").bind(((n * 7 + i * 3) % 5) as f64 / 500.0).execute(&mut conn).await.unwrap();
+                sqlx::query("select pg_sleep($1)")
+                    .bind(((n * 7 + i * 3) % 5) as f64 / 500.0)
+                    .execute(&mut conn)
+                    .await
+                    .unwrap();
                 conn.execute("commit").await.unwrap();
             }
         })
@@ -302,7 +326,12 @@ async fn what_a_dead_writer_left_is_marked_as_interrupted_with_what_it_wrote() {
     let thread = ask(&app, &ada, "go").await;
     stream.until("answer.chunk").await;
     // As if the writer had died: nobody renews the lease.
-    app.db.superuser().await.execute("update app.generations set lease_until = now() - interval '1 second'").await.unwrap();
+    app.db
+        .superuser()
+        .await
+        .execute("update app.generations set lease_until = now() - interval '1 second'")
+        .await
+        .unwrap();
     run::sweep(&app.state).await.unwrap();
     let ended = stream.until("answer.ended").await;
     assert_eq!(ended.last().unwrap().1["status"], "interrupted");

@@ -18,7 +18,11 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("moat-process-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))))
+        Self(std::env::temp_dir().join(format!(
+            "moat-process-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        )))
     }
 }
 
@@ -39,7 +43,10 @@ fn moat(folder: &Path) -> Command {
 
 fn run(folder: &Path, args: &[&str]) -> (bool, String) {
     let output = moat(folder).args(args).output().unwrap();
-    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+    )
 }
 
 struct Server {
@@ -97,28 +104,46 @@ impl Server {
 
     /// Status, body, cookies. By curl: a client that shares no code with the server.
     fn request(&self, args: &[&str], path: &str) -> (u16, String, Vec<String>) {
-        let output = Command::new("curl").args(["-s", "-i", "--max-time", "30"]).args(args).arg(format!("{}{path}", self.address)).output().unwrap();
+        let output = Command::new("curl")
+            .args(["-s", "-i", "--max-time", "30"])
+            .args(args)
+            .arg(format!("{}{path}", self.address))
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-        let cookies = head.lines().filter_map(|l| l.to_lowercase().starts_with("set-cookie: ").then(|| l[12..].split(';').next().unwrap().to_owned())).collect();
+        let cookies = head
+            .lines()
+            .filter(|l| l.to_lowercase().starts_with("set-cookie: "))
+            .map(|l| l[12..].split(';').next().unwrap().to_owned())
+            .collect();
         (status, body.to_owned(), cookies)
     }
 
     fn sign_up(&self, email: &str) -> String {
-        let (status, body, cookies) = self.post("/api/moat/accounts/server_fns/sign_up", "", &format!("email={email}&password={}", PASSWORD.replace(' ', "+")));
+        let (status, body, cookies) = self.post(
+            "/api/moat/accounts/server_fns/sign_up",
+            "",
+            &format!("email={email}&password={}", PASSWORD.replace(' ', "+")),
+        );
         assert_eq!(status, 200, "{body}");
         cookies.join("; ")
     }
 
     fn start_thread(&self, cookie: &str, text: &str) -> String {
-        let (status, body, _) = self.post("/api/moat/threads/server_fns/start_thread", cookie, &format!("client={}&text={}", uuid::Uuid::new_v4(), text.replace(' ', "+")));
+        let (status, body, _) = self.post(
+            "/api/moat/threads/server_fns/start_thread",
+            cookie,
+            &format!("client={}&text={}", uuid::Uuid::new_v4(), text.replace(' ', "+")),
+        );
         assert_eq!(status, 200, "{body}");
         serde_json::from_str::<serde_json::Value>(&body).unwrap()["thread"].as_str().unwrap().to_owned()
     }
 
     fn open(&self, cookie: &str, thread: &str) -> serde_json::Value {
-        let (status, body, _) = self.post("/api/moat/threads/server_fns/open_thread", cookie, &format!("thread={thread}"));
+        let (status, body, _) =
+            self.post("/api/moat/threads/server_fns/open_thread", cookie, &format!("thread={thread}"));
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }
@@ -162,7 +187,9 @@ fn a_killed_server_loses_nothing_that_was_confirmed_and_its_answer_is_interrupte
     let server = Server::start(&folder.0);
     let ada = server.sign_up("ada@example.org");
     let thread = server.start_thread(&ada, "Who can read my chats and what is sent to a model server?");
-    wait_for("a piece of the answer", || (!server.open(&ada, &thread)["messages"][1]["text"].as_str().unwrap().is_empty()).then_some(()));
+    wait_for("a piece of the answer", || {
+        (!server.open(&ada, &thread)["messages"][1]["text"].as_str().unwrap().is_empty()).then_some(())
+    });
     server.signal("-KILL");
     drop(server);
     assert!(cluster_runs(&folder.0), "the database survives the server");
@@ -174,7 +201,11 @@ fn a_killed_server_loses_nothing_that_was_confirmed_and_its_answer_is_interrupte
     });
     assert!(page["messages"][0]["html"].as_str().unwrap().contains("Who can read my chats"));
     assert!(!page["messages"][1]["html"].as_str().unwrap().is_empty(), "what was shown is kept");
-    let (status, body, _) = server.post("/api/moat/threads/server_fns/answer_again", &ada, &format!("answer={}", page["messages"][1]["id"].as_str().unwrap()));
+    let (status, body, _) = server.post(
+        "/api/moat/threads/server_fns/answer_again",
+        &ada,
+        &format!("answer={}", page["messages"][1]["id"].as_str().unwrap()),
+    );
     assert_eq!(status, 200, "{body}");
     wait_for("the whole answer", || (server.open(&ada, &thread)["messages"][1]["status"] == "done").then_some(()));
     server.stop();
@@ -189,7 +220,9 @@ fn two_servers_share_a_folder_and_the_last_one_out_stops_the_database() {
     assert_eq!(one.demo, two.demo, "one demo sign-in a folder");
     let ada = one.sign_up("ada@example.org");
     let thread = one.start_thread(&ada, "How do I stop an answer?");
-    wait_for("the answer, seen from the other server", || (two.open(&ada, &thread)["messages"][1]["status"] == "done").then_some(()));
+    wait_for("the answer, seen from the other server", || {
+        (two.open(&ada, &thread)["messages"][1]["status"] == "done").then_some(())
+    });
     let (ok, said) = run(&folder.0, &["seed"]);
     assert!(ok && said.contains("ada@moat.example"), "{said}");
     one.stop();
@@ -238,7 +271,11 @@ fn a_wall_with_a_hole_is_not_served() {
     let folder = Folder::new();
     let server = Server::start(&folder.0);
     let url = run(&folder.0, &["db", "url"]).1;
-    let psql = Command::new("psql").arg(url.trim()).args(["-c", "alter table app.threads no force row level security"]).output().unwrap();
+    let psql = Command::new("psql")
+        .arg(url.trim())
+        .args(["-c", "alter table app.threads no force row level security"])
+        .output()
+        .unwrap();
     assert!(psql.status.success(), "{psql:?}");
     let (ok, said) = run(&folder.0, &["check"]);
     assert!(!ok && said.contains("BROKEN") && said.contains("app.threads"), "{said}");

@@ -52,7 +52,11 @@ async fn a_question_is_answered_and_the_list_names_it() {
     assert!(messages[1]["html"].as_str().unwrap().contains("href=\"/guide/answers#"), "{}", messages[1]);
     let list = app.call(Some(&ada), LIST, &[]).await.json();
     assert_eq!(list["rows"][0]["id"], json!(thread));
-    assert_eq!(count(&app, "select count(*) from app.generation_chunks").await, 0, "the pieces have become the message");
+    assert_eq!(
+        count(&app, "select count(*) from app.generation_chunks").await,
+        0,
+        "the pieces have become the message"
+    );
 }
 
 // The checklist of the seed document, one test a line.
@@ -65,8 +69,13 @@ async fn a_cannot_see_bs_threads() {
     let his = start(&app, &bob, "his alone").await;
     for (who, own, other) in [(&ada, &hers, "his alone"), (&bob, &his, "hers alone")] {
         let list = app.call(Some(who), LIST, &[]).await;
-        let rows = list.json()["rows"].as_array().unwrap().iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-        assert_eq!(rows, [own.clone()]);
+        let rows = list.json()["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>();
+        assert_eq!(rows, std::slice::from_ref(own));
         for path in ["/chat".to_owned(), format!("/chat/{own}")] {
             let page = app.page(Some(who), &path).await;
             assert!(page.body.contains(own.as_str()) && !page.body.contains(other), "{path}");
@@ -109,7 +118,8 @@ async fn direct_access_by_thread_id_fails_and_looks_like_an_id_that_is_not_there
         assert_eq!(foreign.0, StatusCode::NOT_FOUND, "{function}: {}", foreign.2);
         assert_eq!(foreign, missing, "{function}");
     }
-    let (foreign, missing) = (app.page(Some(&bob), &format!("/chat/{hers}")).await, app.page(Some(&bob), &format!("/chat/{nothing}")).await);
+    let (foreign, missing) =
+        (app.page(Some(&bob), &format!("/chat/{hers}")).await, app.page(Some(&bob), &format!("/chat/{nothing}")).await);
     assert_eq!((foreign.status, missing.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND));
     assert_eq!(without_fresh(&foreign.body, &hers), without_fresh(&missing.body, &nothing));
     // The positive control: for their owner, the same calls find them.
@@ -132,8 +142,13 @@ async fn cross_user_inserts_are_blocked() {
     // Past the screens and past our queries: any statement in a lane that was opened for Bob.
     for statement in [
         format!("insert into app.threads (user_id, client_id) values ('{}', gen_random_uuid())", ada.id),
-        format!("insert into app.messages (thread_id, user_id, seq, client_id, role, content) values ('{hers}', '{}', 9, gen_random_uuid(), 'user', '{{\"text\": \"x\"}}')", ada.id),
-        format!("insert into app.messages (thread_id, seq, client_id, role, content) values ('{hers}', 9, gen_random_uuid(), 'user', '{{\"text\": \"x\"}}')"),
+        format!(
+            "insert into app.messages (thread_id, user_id, seq, client_id, role, content) values ('{hers}', '{}', 9, gen_random_uuid(), 'user', '{{\"text\": \"x\"}}')",
+            ada.id
+        ),
+        format!(
+            "insert into app.messages (thread_id, seq, client_id, role, content) values ('{hers}', 9, gen_random_uuid(), 'user', '{{\"text\": \"x\"}}')"
+        ),
         format!("select app.post_message('{hers}', gen_random_uuid(), 'x', '')"),
     ] {
         let mut lane = app.state.lanes.user(&bob.opening()).await.unwrap();
@@ -149,9 +164,16 @@ async fn new_threads_always_have_an_owner() {
     let app = App::new().await;
     let ada = app.sign_up("a@example.org").await;
     start(&app, &ada, "hello").await;
-    let owners: Vec<Uuid> = sqlx::query_scalar("select user_id from app.threads").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    let owners: Vec<Uuid> =
+        sqlx::query_scalar("select user_id from app.threads").fetch_all(&mut app.db.superuser().await).await.unwrap();
     assert_eq!(owners, [ada.id.0]);
-    let error = app.db.superuser().await.execute("insert into app.threads (client_id, user_id) values (gen_random_uuid(), null)").await.unwrap_err();
+    let error = app
+        .db
+        .superuser()
+        .await
+        .execute("insert into app.threads (client_id, user_id) values (gen_random_uuid(), null)")
+        .await
+        .unwrap_err();
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "23502");
 }
 
@@ -165,7 +187,12 @@ async fn old_chats_go_with_their_thread_and_threads_go_with_their_user() {
     assert_eq!(app.call(Some(&ada), "threads/server_fns/delete_thread", &[("thread", &one)]).await.status, 200);
     assert_eq!(count(&app, "select count(*) from app.messages").await, 2);
     app.db.superuser().await.execute("delete from app.users").await.unwrap();
-    for sql in ["select count(*) from app.threads", "select count(*) from app.messages", "select count(*) from app.generations", "select count(*) from app.sessions"] {
+    for sql in [
+        "select count(*) from app.threads",
+        "select count(*) from app.messages",
+        "select count(*) from app.generations",
+        "select count(*) from app.sessions",
+    ] {
         assert_eq!(count(&app, sql).await, 0, "{sql}");
     }
 }
@@ -176,20 +203,30 @@ async fn no_statement_in_a_lane_for_somebody_else_finds_a_trace() {
     let (ada, bob) = (app.sign_up("a@example.org").await, app.sign_up("b@example.org").await);
     start(&app, &ada, "a secret word").await;
     app.until("the feed", async || (count(&app, "select count(*) from app.feed").await > 3).then_some(())).await;
-    let tables: Vec<String> = sqlx::query_scalar("select relname::text from pg_class where relnamespace = 'app'::regnamespace and relkind = 'r'")
-        .fetch_all(&mut app.db.superuser().await)
-        .await
-        .unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select relname::text from pg_class where relnamespace = 'app'::regnamespace and relkind = 'r'",
+    )
+    .fetch_all(&mut app.db.superuser().await)
+    .await
+    .unwrap();
     for table in tables {
         let mut lane = app.state.lanes.user(&bob.opening()).await.unwrap();
         let found: Result<Vec<String>, _> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select t::text from app.{table} t"))).fetch_all(lane.conn()).await;
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select t::text from app.{table} t")))
+                .fetch_all(lane.conn())
+                .await;
         for row in found.unwrap_or_default() {
-            assert!(!row.contains("secret") && !row.contains("a@example.org") && !row.contains(&ada.id.to_string()), "{table}: {row}");
+            assert!(
+                !row.contains("secret") && !row.contains("a@example.org") && !row.contains(&ada.id.to_string()),
+                "{table}: {row}"
+            );
         }
     }
     let mut lane = app.state.lanes.user(&bob.opening()).await.unwrap();
-    let told: i64 = sqlx::query_scalar("select count(*) from app.my_feed(0, 1000000, 1000) f").fetch_one(lane.conn()).await.unwrap();
+    let told: i64 = sqlx::query_scalar("select count(*) from app.my_feed(0, 1000000, 1000) f")
+        .fetch_one(lane.conn())
+        .await
+        .unwrap();
     assert_eq!(told, 0);
 }
 
@@ -215,12 +252,17 @@ async fn the_same_message_fifty_times_at_once_is_one_row_and_one_answer() {
     let client = fresh();
     let sends = (0..50).map(|_| {
         let (app, ada, client, thread) = (app.clone(), ada.clone(), client.clone(), thread.clone());
-        tokio::spawn(async move { app.call(Some(&ada), SEND, &[("thread", &thread), ("client", &client), ("text", "again")]).await.body })
+        tokio::spawn(async move {
+            app.call(Some(&ada), SEND, &[("thread", &thread), ("client", &client), ("text", "again")]).await.body
+        })
     });
     let bodies: BTreeSet<String> = futures::future::join_all(sends).await.into_iter().map(|b| b.unwrap()).collect();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
     ended(&app, &ada, &thread).await;
-    let seqs: Vec<i64> = sqlx::query_scalar("select seq from app.messages order by seq").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    let seqs: Vec<i64> = sqlx::query_scalar("select seq from app.messages order by seq")
+        .fetch_all(&mut app.db.superuser().await)
+        .await
+        .unwrap();
     assert_eq!(seqs, [1, 2, 3, 4]);
     assert_eq!(count(&app, "select count(*) from app.generations").await, 2);
     // A retry that comes long after still finds it.
@@ -251,13 +293,20 @@ async fn different_messages_at_once_keep_seq_gapless_and_the_tree_whole() {
     ended(&app, &ada, &thread).await;
     let sends = (0..20).map(|i| {
         let (app, ada, thread) = (app.clone(), ada.clone(), thread.clone());
-        tokio::spawn(async move { app.call(Some(&ada), SEND, &[("thread", &thread), ("client", &fresh()), ("text", &format!("message {i}"))]).await.status })
+        tokio::spawn(async move {
+            app.call(Some(&ada), SEND, &[("thread", &thread), ("client", &fresh()), ("text", &format!("message {i}"))])
+                .await
+                .status
+        })
     });
     let statuses: Vec<StatusCode> = futures::future::join_all(sends).await.into_iter().map(|s| s.unwrap()).collect();
     let sent = statuses.iter().filter(|s| **s == StatusCode::OK).count() as i64;
     assert!(sent >= 1);
     assert!(statuses.iter().all(|s| [StatusCode::OK, StatusCode::CONFLICT].contains(s)), "{statuses:?}");
-    let seqs: Vec<i64> = sqlx::query_scalar("select seq from app.messages order by seq").fetch_all(&mut app.db.superuser().await).await.unwrap();
+    let seqs: Vec<i64> = sqlx::query_scalar("select seq from app.messages order by seq")
+        .fetch_all(&mut app.db.superuser().await)
+        .await
+        .unwrap();
     assert_eq!(seqs, (1..=2 + 2 * sent).collect::<Vec<_>>());
     assert_eq!(count(&app, "select count(*) from app.messages where parent_id is null").await, 1);
 }
@@ -329,7 +378,10 @@ async fn a_long_transcript_is_read_upwards_in_pages() {
     }
     assert_eq!(seqs, (1..=130).collect::<Vec<_>>());
     let html = app.page(Some(&ada), &format!("/chat/{thread}")).await.body;
-    assert!(html.contains("message 130") && html.contains("Earlier messages") && !html.contains("message 7<"), "the newest are in the page");
+    assert!(
+        html.contains("message 130") && html.contains("Earlier messages") && !html.contains("message 7<"),
+        "the newest are in the page"
+    );
 }
 
 // Bad input.
@@ -348,7 +400,12 @@ async fn what_is_no_message_is_refused_with_a_reason_and_nothing_is_stored() {
         ("an id in other words", "20000000-0000-4000-8000-00000000000g".to_owned(), "hello"),
     ] {
         let answer = app.call(Some(&ada), START, &[("client", &client), ("text", text)]).await;
-        assert_eq!((answer.status, answer.json()["error"].as_str()), (StatusCode::BAD_REQUEST, Some("invalid")), "{what}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.json()["error"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("invalid")),
+            "{what}: {}",
+            answer.body
+        );
         assert!(answer.json()["why"].as_str().unwrap().len() > 10, "{what}");
     }
     for (what, body) in [
@@ -364,7 +421,12 @@ async fn what_is_no_message_is_refused_with_a_reason_and_nothing_is_stored() {
         let answer = app.send(request).await;
         assert!(answer.status.is_client_error(), "{what}: {} {}", answer.status, answer.body);
     }
-    for (function, field, value) in [(LIST, "after", "tampered"), (OPEN, "thread", "1"), (OPEN, "thread", "' or 1=1"), ("threads/server_fns/rename_thread", "title", "x")] {
+    for (function, field, value) in [
+        (LIST, "after", "tampered"),
+        (OPEN, "thread", "1"),
+        (OPEN, "thread", "' or 1=1"),
+        ("threads/server_fns/rename_thread", "title", "x"),
+    ] {
         let answer = app.call(Some(&ada), function, &[(field, value)]).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{function} {value}: {}", answer.body);
     }
@@ -383,7 +445,11 @@ async fn a_form_that_is_refused_brings_back_what_was_typed() {
     let long = format!("<b>kept</b> {}", "word ".repeat(7000));
     for (page, form, fields) in [
         ("/chat".to_owned(), "start", vec![("client", client.as_str()), ("text", long.as_str())]),
-        (format!("/chat/{thread}"), "send", vec![("client", client.as_str()), ("thread", thread.as_str()), ("text", long.as_str())]),
+        (
+            format!("/chat/{thread}"),
+            "send",
+            vec![("client", client.as_str()), ("thread", thread.as_str()), ("text", long.as_str())],
+        ),
     ] {
         let mut request = post(&format!("{page}?do={form}"), &fields);
         request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
@@ -394,16 +460,26 @@ async fn a_form_that_is_refused_brings_back_what_was_typed() {
         let area = html.select(&scraper::Selector::parse("textarea").unwrap()).next().unwrap();
         assert_eq!(area.text().collect::<String>(), long, "{form}");
         assert!(answer.body.contains("This is longer than 32,000 characters."), "{form}");
-        let id = html.select(&scraper::Selector::parse("input[name=client]").unwrap()).next().unwrap().value().attr("value").unwrap();
+        let id = html
+            .select(&scraper::Selector::parse("input[name=client]").unwrap())
+            .next()
+            .unwrap()
+            .value()
+            .attr("value")
+            .unwrap();
         assert_eq!(id, client, "{form}: sending it again is the same message");
     }
     assert_eq!(count(&app, "select count(*) from app.messages").await, 2);
     // And one that is accepted goes on to the thread.
-    let mut request = post(&format!("/chat/{thread}?do=send"), &[("client", &client), ("thread", &thread), ("text", "short")]);
+    let mut request =
+        post(&format!("/chat/{thread}?do=send"), &[("client", &client), ("thread", &thread), ("text", "short")]);
     request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
     request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
     let answer = app.send(request).await;
-    assert_eq!((answer.status, answer.headers[header::LOCATION].to_str().unwrap()), (StatusCode::SEE_OTHER, format!("/chat/{thread}").as_str()));
+    assert_eq!(
+        (answer.status, answer.headers[header::LOCATION].to_str().unwrap()),
+        (StatusCode::SEE_OTHER, format!("/chat/{thread}").as_str())
+    );
 }
 
 #[tokio::test]
@@ -413,7 +489,12 @@ async fn a_thread_is_renamed_and_keeps_its_place() {
     let (old, new) = (start(&app, &ada, "old").await, start(&app, &ada, "new").await);
     ended(&app, &ada, &old).await;
     ended(&app, &ada, &new).await;
-    assert_eq!(app.call(Some(&ada), "threads/server_fns/rename_thread", &[("thread", &old), ("title", "  The   old one ")]).await.status, 200);
+    assert_eq!(
+        app.call(Some(&ada), "threads/server_fns/rename_thread", &[("thread", &old), ("title", "  The   old one ")])
+            .await
+            .status,
+        200
+    );
     let list = app.call(Some(&ada), LIST, &[]).await.json();
     let titles: Vec<&str> = list["rows"].as_array().unwrap().iter().map(|r| r["title"].as_str().unwrap()).collect();
     assert_eq!(titles, ["new", "The old one"]);

@@ -1,6 +1,6 @@
 // Pictures of the screens, for people to look at: MOAT_SHOTS names the folder.
 import { join } from "node:path";
-import { expect, test } from "../support/test";
+import { expect, refused, test } from "../support/test";
 import { firstHalf, release } from "../support/model";
 import { ask, awake, fresh, rendered, said, signUp, textOf } from "../support/steps";
 
@@ -13,7 +13,8 @@ for (const theme of ["light", "dark"] as const) {
       test.skip(!folder, "MOAT_SHOTS is not set");
       test.use({ viewport, colorScheme: theme });
 
-      test(`pictures of the screens (${name})`, async ({ page, context, baseURL }) => {
+      test(`pictures of the screens (${name})`, async ({ page, context, baseURL, complaints }) => {
+        complaints.allow(refused(404));
         await context.addCookies([{ name: "moat-theme", value: theme, url: baseURL! }]);
         const shot = (what: string) => page.screenshot({ path: join(folder!, `${what}-${name}.png`) });
         await page.goto("/");

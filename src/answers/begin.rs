@@ -21,7 +21,8 @@ pub async fn begin(state: &AppState, mut lane: UserLane, posted: &Posted, new: b
     if let (true, Some(generation)) = (new, posted.generation) {
         state.hub.wake();
         // An answer that failed before its first word says nothing, and some servers refuse an empty message.
-        let history = said.into_iter().filter(|(_, text)| !text.is_empty()).map(|(role, text)| Said { role, text }).collect();
+        let history =
+            said.into_iter().filter(|(_, text)| !text.is_empty()).map(|(role, text)| Said { role, text }).collect();
         run::start(state, generation, Turn { history, metadata });
     }
     Ok(())

@@ -349,7 +349,9 @@ async fn migrate_only(config: Config) -> Result<(), Stop> {
 
 async fn seed_only(config: Config) -> Result<(), Stop> {
     if !config.embedded() {
-        return Err(Stop::Words("Demo people have known passwords: they are made in the embedded database alone.".into()));
+        return Err(Stop::Words(
+            "Demo people have known passwords: they are made in the embedded database alone.".into(),
+        ));
     }
     with_database(config, |state, _| async move { Ok(demo::seed(&state).await?) }).await
 }

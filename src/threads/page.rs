@@ -21,7 +21,12 @@ use crate::{
         model::{Event, LiveStart},
     },
     types::{ClientId, MessageId, Role, Status, ThreadId},
-    ui::{form::{FormBack, form_back}, icon::Icon, notice::Failed, theme::page_theme},
+    ui::{
+        form::{FormBack, form_back},
+        icon::Icon,
+        notice::Failed,
+        theme::page_theme,
+    },
 };
 
 /// The frame of the signed-in: the list, and the pane that the address names.
