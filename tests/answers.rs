@@ -354,3 +354,20 @@ async fn an_answer_goes_on_when_its_user_signs_out_and_ends_when_the_account_is_
         .unwrap();
     assert_eq!(chunks, ["begun"], "nothing was written for a closed account");
 }
+
+#[tokio::test]
+async fn of_an_unfinished_answer_the_complete_blocks_are_rendered_and_the_rest_is_as_it_came() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Hold(
+        vec!["**Bold**\n\n```rust\nfn a() {}\n\n".into(), "fn b".into()],
+        vec!["() {}\n```".into()],
+    ));
+    let thread = ask(&app, &ada, "code").await;
+    let half = last(&app, &ada, &thread, "the half", |m| m["text"].as_str().unwrap().ends_with("fn b")).await;
+    assert_eq!(half["html"], "<p><strong>Bold</strong></p>\n");
+    assert_eq!(half["text"], "```rust\nfn a() {}\n\nfn b");
+    model.go_on();
+    let whole = last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    assert!(whole["html"].as_str().unwrap().contains("<pre>") && whole["text"] == "", "{whole}");
+}

@@ -345,3 +345,37 @@ async fn what_a_dead_writer_left_is_marked_as_interrupted_with_what_it_wrote() {
     tokio::time::timeout(Duration::from_secs(30), app.state.tasks.wait()).await.unwrap();
     assert_eq!(open(&app, &ada, &thread).await["messages"][1]["html"], "<p>half a</p>\n");
 }
+
+#[tokio::test]
+async fn a_process_that_has_not_looked_at_the_feed_yet_takes_no_listener() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let hub = Hub::new(app.db.lanes(1));
+    assert!(hub.subscribe(ada.id, None).is_err(), "what lies between would be lost in silence");
+    hub.prepare().await.unwrap();
+    assert!(hub.subscribe(ada.id, None).is_ok());
+}
+
+#[tokio::test]
+async fn the_answers_of_a_closed_account_do_not_stand_in_front_of_those_of_others() {
+    let (app, model) = app_with_model().await;
+    let (ada, eve) = (app.sign_up("ada@example.org").await, app.sign_up("eve@example.org").await);
+    let mut conn = app.db.superuser().await;
+    for statement in [
+        "insert into app.threads (user_id, client_id) select $1, gen_random_uuid() from generate_series(1, 120)",
+        "insert into app.messages (thread_id, user_id, seq, role, content) select id, user_id, 1, 'assistant', '{\"text\": \"\"}' from app.threads where user_id = $1",
+        "insert into app.generations (user_id, thread_id, message_id, lease_until) select user_id, thread_id, id, now() - interval '1 day' from app.messages where user_id = $1",
+        "update app.users set status = 'banned' where id = $1",
+    ] {
+        sqlx::query(statement).bind(eve.id).execute(&mut conn).await.unwrap();
+    }
+    model.next(Manner::Hold(vec!["half".into()], vec![]));
+    let thread = ask(&app, &ada, "go").await;
+    app.until("a piece", async || (open(&app, &ada, &thread).await["messages"][1]["text"] == "half").then_some(()))
+        .await;
+    conn.execute("update app.generations set lease_until = now() - interval '1 second' where lease_until > now()")
+        .await
+        .unwrap();
+    run::sweep(&app.state).await.unwrap();
+    assert_eq!(open(&app, &ada, &thread).await["messages"][1]["status"], "interrupted");
+}

@@ -302,5 +302,17 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         let (ok, said) = run(&folder.0, &args);
         assert!(!ok && said.contains(words), "{args:?}: {said}");
     }
+    let own = [
+        "--database-url",
+        "postgres://x@localhost/y",
+        "--service-url",
+        "postgres://z@localhost/y",
+        "--secret",
+        "a secret of more than 32 characters",
+    ];
+    for (command, words) in [("migrate", "MOAT_MIGRATE_URL"), ("seed", "embedded database alone")] {
+        let (ok, said) = run(&folder.0, &[&own[..], &[command]].concat());
+        assert!(!ok && said.contains(words), "{command}: {said}");
+    }
     assert!(!folder.0.exists(), "nothing was made for nothing");
 }

@@ -499,3 +499,20 @@ async fn a_thread_is_renamed_and_keeps_its_place() {
     let titles: Vec<&str> = list["rows"].as_array().unwrap().iter().map(|r| r["title"].as_str().unwrap()).collect();
     assert_eq!(titles, ["new", "The old one"]);
 }
+
+#[tokio::test]
+async fn a_form_whose_id_was_spent_on_another_text_comes_back_with_a_fresh_one() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let client = fresh();
+    assert_eq!(app.call(Some(&ada), START, &[("client", &client), ("text", "first")]).await.status, 200);
+    let mut request = post("/chat?do=start", &[("client", &client), ("text", "second")]);
+    request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
+    request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+    let answer = app.send(request).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.body.contains(">second</textarea>"));
+    let html = scraper::Html::parse_document(&answer.body);
+    let input = html.select(&scraper::Selector::parse("input[name=client]").unwrap()).next().unwrap();
+    assert_ne!(input.value().attr("value").unwrap(), client, "sending it again would be refused for ever");
+}

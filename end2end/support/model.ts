@@ -1,5 +1,6 @@
 // A model server that speaks OpenAI's chat completions. The last message decides what it does:
 //   HOLD <key>        the first half of an answer, then nothing until the test releases the key, then the rest
+//   HOLD <key> BLOCKS the same in Markdown: complete blocks, then one that is not
 //   WORDS <n>         n words, one piece each
 //   FAIL <status> <key>  that status until the test heals the key; then an answer
 //   CUT               some words, then the connection breaks
@@ -15,6 +16,9 @@ export const secondHalf = (key: string) => `, then more of them, naïve 🏰 and
 export const whole = (key: string) => firstHalf(key) + secondHalf(key);
 export const words = (n: number) => Array.from({ length: n }, (_, i) => `word${i + 1}`).join(" ");
 export const healed = (key: string) => `The second try of ${key} worked.`;
+
+export const BLOCKS = "## Done already\n\n- one\n- **two**\n\nThis *paragraph* is still";
+const BLOCKS_END = " being written.\n";
 
 export const MARKDOWN = `## Three kinds of trees
 
@@ -119,12 +123,13 @@ export class FakeModel {
     const count = /WORDS (\d+)/.exec(text);
     if (hold) {
       const key = hold[1];
-      await say(pieces(firstHalf(key)));
+      const blocks = /\bBLOCKS\b/.test(text);
+      await say(pieces(blocks ? BLOCKS : firstHalf(key)));
       if (!this.released.has(key)) {
         await Promise.race([gone, new Promise<void>((go) => this.held.set(key, go))]);
         this.held.delete(key);
       }
-      await say(pieces(secondHalf(key)));
+      await say(pieces(blocks ? BLOCKS_END : secondHalf(key)));
     } else if (count) {
       await say(pieces(words(Number(count[1]))));
     } else if (fail) {

@@ -42,10 +42,10 @@ export function said(page: Page, who: "You" | "moat"): Locator {
   return page.getByRole("article").filter({ has: by });
 }
 
-/** A message's own words: as they come, or rendered. */
-export const textOf = (message: Locator) => message.locator(".streaming, .prose");
-/** An answer that is whole. */
-export const rendered = (message: Locator) => message.locator(".prose");
+/** A message's own words: as they come, or rendered. One element for a text of one paragraph. */
+export const textOf = (message: Locator) => message.locator(".streaming, .prose").filter({ hasText: /\S/ });
+/** What of it is rendered: all of a paragraph once the answer is whole. */
+export const rendered = (message: Locator) => message.locator(".prose").filter({ hasText: /\S/ });
 
 /** Asks in a new chat, with a script; the address of the chat. */
 export async function ask(page: Page, text: string): Promise<string> {

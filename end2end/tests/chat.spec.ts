@@ -52,6 +52,28 @@ test("a long answer arrives in order and whole", async ({ page }) => {
   expect(await asked("WORDS 400")).toBe(1);
 });
 
+test("what is complete of an answer is rendered while the rest is still being written", async ({ page }) => {
+  await signUp(page);
+  const key = fresh("blocks");
+  await ask(page, `HOLD ${key} BLOCKS`);
+  const answer = said(page, "moat");
+  await expect(answer.locator(".streaming")).toHaveText("This *paragraph* is still");
+  for (const again of [false, true]) {
+    if (again) {
+      await page.reload();
+      await awake(page);
+    }
+    await expect(answer.getByRole("heading", { name: "Done already" })).toBeVisible();
+    await expect(answer.getByRole("listitem")).toHaveText(["one", "two"]);
+    await expect(answer.locator(".streaming")).toHaveText("This *paragraph* is still");
+  }
+  await release(key);
+  await expect(answer.getByRole("paragraph")).toHaveText("This paragraph is still being written.");
+  await expect(answer.locator(".streaming")).toHaveCount(0);
+  await expect(answer.getByRole("heading", { name: "Done already" })).toHaveCount(1);
+  await expect(answer.getByRole("listitem")).toHaveText(["one", "two"]);
+});
+
 test("reloading in mid-stream loses nothing", async ({ page }) => {
   await signUp(page);
   const key = fresh("reload");

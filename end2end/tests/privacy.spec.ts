@@ -63,7 +63,6 @@ test("signing out in one tab ends the other's stream, and the way back shows not
   await tab.goto(path);
   await awake(tab);
   await expect(textOf(said(tab, "moat"))).toHaveText(firstHalf(key));
-  await box(page).fill("half a thought");
 
   const turnedAway = tab.waitForResponse((response) => response.url().includes("/live?") && response.status() === 401);
   await page.getByRole("button", { name: "Sign out" }).click();
@@ -81,15 +80,36 @@ test("signing out in one tab ends the other's stream, and the way back shows not
   await expect(page).toHaveURL(/\/sign-in/);
   await expect(page.getByRole("heading", { name: "Sign in" })).toBeVisible();
   await expect(page.getByText(key)).toHaveCount(0);
-  // Nor does the browser keep what was typed.
-  expect(await page.evaluate(() => Object.keys(localStorage))).toEqual([]);
   await tab.reload();
   await expect(tab).toHaveURL(/\/sign-in\?next=/);
 });
 
-test("a tab whose session has ended says so when something is sent from it", async ({ page, context, complaints }) => {
-  complaints.allow(refused(401));
+test("whoever signs in next in the same browser does not find what the last one typed", async ({ page }) => {
   await signUp(page);
+  const thought = fresh("thought");
+  const path = await ask(page, "Hello");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
+  await box(page).fill(thought);
+  await page.reload();
+  await awake(page);
+  await expect(box(page)).toHaveValue(thought);
+  await page.goto("/chat");
+  await awake(page);
+  await box(page).fill(`${thought}, another`);
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page).toHaveURL("/sign-in");
+
+  await signUp(page);
+  await awake(page);
+  await expect(box(page)).toHaveValue("");
+  await expect(chatList(page)).toHaveCount(0);
+  expect(await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }))).not.toContain(thought);
+  expect((await page.request.get(path)).status()).toBe(404);
+});
+
+test("a tab whose session has ended says so when something is sent, and nothing is lost by signing in again", async ({ page, context, complaints }) => {
+  complaints.allow(refused(401));
+  const email = await signUp(page);
   const path = await ask(page, "Hello");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
   const tab = await context.newPage();
@@ -102,6 +122,14 @@ test("a tab whose session has ended says so when something is sent from it", asy
   await box(tab).press("Enter");
   await expect(said(tab, "You").nth(1).getByRole("alert")).toContainText("Not sent. You are signed out. Sign in to go on.");
   await expect(textOf(said(tab, "You").nth(1))).toHaveText("Are you there?");
+
+  await signIn(page, email);
+  await page.goto(path);
+  await awake(page);
+  await expect(said(page, "You").nth(1).getByRole("alert")).toContainText("Not sent.");
+  await page.getByRole("button", { name: "Send again" }).click();
+  await expect(rendered(said(page, "moat").nth(1))).toHaveText("You wrote: Are you there?");
+  await expect(textOf(said(page, "You"))).toHaveText(["Hello", "Are you there?"]);
 });
 
 test("nothing that signs somebody in can be read by a script or stands in a page or an address", async ({ page, context, complaints }) => {

@@ -11,4 +11,5 @@ pub mod parts;
 pub mod server_fns;
 #[cfg(feature = "ssr")]
 pub mod sql;
+pub mod transcript;
 pub mod unsent;

@@ -70,9 +70,9 @@ pub struct MessageView {
     pub role: Role,
     /// What the sender's browser called it.
     pub client_id: Option<ClientId>,
-    /// Sanitised HTML; empty while the answer is being written.
+    /// Sanitised HTML; while the answer is being written, of the blocks that are complete.
     pub html: String,
-    /// While the answer is being written: what there is of it.
+    /// While the answer is being written: what comes after those blocks, as it was written.
     pub text: String,
     /// The number of the next piece.
     pub next_piece: i32,
@@ -115,6 +115,21 @@ pub fn message_text(typed: &str) -> Result<String, AppError> {
         return Err(AppError::invalid("text", "This contains a character that can't be stored (NUL)."));
     }
     Ok(text)
+}
+
+/// Where the complete blocks of an unfinished Markdown text end: after its last empty line that stands in no code block.
+pub fn complete_blocks(text: &str) -> usize {
+    let (mut end, mut at, mut in_code) = (0, 0, false);
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
+            in_code = !in_code;
+        }
+        if !in_code && line.trim().is_empty() && line.ends_with('\n') {
+            end = at;
+        }
+    }
+    end
 }
 
 /// A title that somebody typed.
@@ -177,6 +192,22 @@ mod tests {
         assert!(message_text("a\0b").is_err());
         assert!(message_text(&"é".repeat(TEXT_MAX)).is_ok());
         assert!(message_text(&"é".repeat(TEXT_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn an_unfinished_answer_is_cut_after_its_last_complete_block() {
+        for (text, end) in [
+            ("", 0),
+            ("one line", 0),
+            ("one\n\n", 5),
+            ("one\n\ntwo", 5),
+            ("one\n\ntwo\n\n", 10),
+            ("a\n\n```\nb\n\nc", 3),
+            ("a\n\n```\nb\n\nc\n```\n\n", 17),
+            ("é\n \nü", 5),
+        ] {
+            assert_eq!(complete_blocks(text), end, "{text:?}");
+        }
     }
 
     #[test]

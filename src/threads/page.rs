@@ -8,9 +8,10 @@ use leptos_router::{
 };
 
 use super::{
-    model::{MessageView, Posted, ThreadPage, ThreadRow, Transcript},
+    model::{Posted, ThreadPage, ThreadRow, Transcript},
     parts::{Composer, List, MessageBlock, PendingBlock, ThreadHead},
     server_fns::{answer_again, list_threads, open_thread, read_thread, send_message, start_thread, stop_answer},
+    transcript::{catch_up, show},
     unsent::{self, Unsent},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         browser::listen,
         model::{Event, LiveStart},
     },
-    types::{ClientId, MessageId, Role, Status, ThreadId},
+    types::{ClientId, MessageId, Status, ThreadId},
     ui::{
         form::{FormBack, form_back},
         icon::Icon,
@@ -205,17 +206,6 @@ fn kept_id(back: &FormBack) -> Option<ClientId> {
     if matches!(back.error, AppError::Conflict { .. }) { None } else { back.typed("client").parse().ok() }
 }
 
-/// A message on screen; its view changes while its answer is being written.
-#[derive(Clone)]
-pub struct Shown {
-    pub id: MessageId,
-    pub view: ArcRwSignal<MessageView>,
-}
-
-fn show(view: MessageView) -> Shown {
-    Shown { id: view.id, view: ArcRwSignal::new(view) }
-}
-
 #[component]
 fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let thread = transcript.thread.id;
@@ -236,18 +226,9 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
             unsent::load(thread, unsent, &shown.read_untracked());
             listen(&live, move |told| match told.event {
                 Event::AnswerChunk { thread: of, message, n, text } if of == thread => {
-                    let known =
-                        shown.with_untracked(|all| all.iter().find(|s| s.id == message).map(|s| s.view.clone()));
-                    match known {
-                        Some(view) if view.read_untracked().next_piece == n => view.update(|view| {
-                            view.text.push_str(&text);
-                            view.next_piece += 1;
-                        }),
-                        // Already in what was read.
-                        Some(view)
-                            if view.read_untracked().next_piece > n
-                                || view.read_untracked().status != Some(Status::Running) => {}
-                        _ => catch_up(),
+                    let known = shown.with_untracked(|all| all.iter().find(|s| s.id == message).cloned());
+                    if known.and_then(|shown| shown.hear(n, text)) != Some(false) {
+                        catch_up();
                     }
                 }
                 Event::MessagePosted { thread: of, .. }
@@ -370,69 +351,5 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
             <Composer action=format!("/chat/{thread}?do=send") draft=thread.to_string() client thread=Some(thread) typed problem
                 busy=answering send/>
         </div>
-    }
-}
-
-/// Reads the newest messages and puts them in place of those on screen; runs once at a time, and once more if it was asked
-/// for in between.
-fn catch_up(
-    thread: ThreadId,
-    head: RwSignal<ThreadRow>,
-    shown: RwSignal<Vec<Shown>>,
-    unsent: RwSignal<Vec<Unsent>>,
-) -> impl Fn() + Clone + Send + Sync + 'static {
-    let running = StoredValue::new(false);
-    let again = StoredValue::new(false);
-    move || {
-        if running.try_get_value().unwrap_or(true) {
-            again.try_set_value(true);
-            return;
-        }
-        running.set_value(true);
-        spawn_local(async move {
-            loop {
-                if let Ok(page) = open_thread(thread, None).await {
-                    head.try_set(page.thread);
-                    for view in &page.messages {
-                        if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
-                            unsent::drop_one(thread, unsent, client);
-                        }
-                    }
-                    shown.try_update(|all| merge(all, page.messages));
-                }
-                if again.try_get_value() != Some(true) {
-                    break;
-                }
-                again.try_set_value(false);
-            }
-            running.try_set_value(false);
-        });
-    }
-}
-
-/// What was read replaces what is shown from its first message on. An answer that is ahead on screen, because its pieces
-/// came in while this was read, stays ahead.
-fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) {
-    let Some(first) = read.first().map(|view| view.seq) else {
-        return;
-    };
-    let known: Vec<Shown> = std::mem::take(all);
-    for old in known.iter().filter(|s| s.view.read_untracked().seq < first) {
-        all.push(old.clone());
-    }
-    for view in read {
-        match known.iter().find(|s| s.id == view.id) {
-            Some(old) => {
-                let ahead = {
-                    let now = old.view.read_untracked();
-                    now.status == view.status && now.status == Some(Status::Running) && now.next_piece > view.next_piece
-                };
-                if !ahead && *old.view.read_untracked() != view {
-                    old.view.set(view);
-                }
-                all.push(old.clone());
-            }
-            None => all.push(show(view)),
-        }
     }
 }

@@ -114,18 +114,21 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>, thread: ThreadId, again: Cal
         let view = view.clone();
         Memo::new(move |_| view.read().status)
     };
-    let body = {
+    // Two parts, each with a memo of its own: a piece that arrives touches the tail alone.
+    let html = {
         let view = view.clone();
-        move || match status.get() {
-            Some(Status::Running) => {
-                let view = view.clone();
-                view! { <div class="streaming">{move || view.read().text.clone()}<span class="caret" aria-hidden="true"></span></div> }.into_any()
-            }
-            _ => {
-                let html = view.read().html.clone();
-                view! { <div class="prose" inner_html=html></div> }.into_any()
-            }
-        }
+        Memo::new(move |_| view.read().html.clone())
+    };
+    let tail = {
+        let view = view.clone();
+        Memo::new(move |_| view.read().text.clone())
+    };
+    let running = move || status.get() == Some(Status::Running);
+    let body = view! {
+        <div class="prose" inner_html=html></div>
+        <Show when=running>
+            <div class="streaming">{tail}<span class="caret" aria-hidden="true"></span></div>
+        </Show>
     };
     let note = move || {
         let text = match status.get()? {

@@ -1,6 +1,6 @@
 use sqlx::types::time::OffsetDateTime;
 
-use super::model::{MessageView, Place, Posted, ThreadRow};
+use super::model::{MessageView, Place, Posted, ThreadRow, complete_blocks};
 use crate::{
     error::AppError,
     server::lanes::UserLane,
@@ -195,13 +195,14 @@ async fn branch(
 
 fn message((id, seq, role, client_id, text, status, why, next_piece): MessageRow) -> MessageView {
     let running = status == Some(Status::Running);
+    let complete = if running { complete_blocks(&text) } else { text.len() };
     MessageView {
         id,
         seq,
         role,
         client_id,
-        html: if running { String::new() } else { markdown::to_html(&text) },
-        text: if running { text } else { String::new() },
+        html: markdown::to_html(&text[..complete]),
+        text: text[complete..].to_owned(),
         next_piece,
         status,
         why: why.unwrap_or_default(),

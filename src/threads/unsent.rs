@@ -4,7 +4,7 @@
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::page::Shown;
+use super::transcript::Shown;
 use crate::{
     error::AppError,
     types::{ClientId, ThreadId},

@@ -1,0 +1,116 @@
+//! What is on screen of a thread, and how what was read and what the stream tells become one picture.
+
+use leptos::{prelude::*, task::spawn_local};
+
+use super::{
+    model::{MessageView, ThreadRow, complete_blocks},
+    server_fns::open_thread,
+    unsent::{self, Unsent},
+};
+use crate::types::{MessageId, Role, Status, ThreadId};
+
+/// A message on screen; its view changes while its answer is being written.
+#[derive(Clone)]
+pub struct Shown {
+    pub id: MessageId,
+    pub view: ArcRwSignal<MessageView>,
+    /// The pieces that came by the stream since the page was loaded, with their numbers.
+    heard: ArcStoredValue<Vec<(i32, String)>>,
+}
+
+pub fn show(view: MessageView) -> Shown {
+    Shown { id: view.id, view: ArcRwSignal::new(view), heard: ArcStoredValue::new(Vec::new()) }
+}
+
+impl Shown {
+    /// Takes the next piece of an answer. `Some(true)`: a block may have become complete, so that its rendering is worth
+    /// reading; `None`: pieces are missing in between.
+    pub fn hear(&self, n: i32, text: String) -> Option<bool> {
+        let (next, running) = self.view.with_untracked(|v| (v.next_piece, v.status == Some(Status::Running)));
+        if !running || n < next {
+            return Some(false);
+        }
+        if n > next {
+            return None;
+        }
+        self.view.update(|view| {
+            view.text.push_str(&text);
+            view.next_piece += 1;
+        });
+        self.heard.update_value(|heard| heard.push((n, text)));
+        Some(self.view.with_untracked(|view| complete_blocks(&view.text) > 0))
+    }
+
+    /// Takes what was read. Pieces that came in while it was read are put behind it, so that nothing on screen goes back.
+    fn read(&self, mut view: MessageView) {
+        if view.status == Some(Status::Running) {
+            self.heard.with_value(|heard| {
+                for (n, text) in heard {
+                    if *n == view.next_piece {
+                        view.text.push_str(text);
+                        view.next_piece += 1;
+                    }
+                }
+            });
+            if view.next_piece < self.view.with_untracked(|now| now.next_piece) {
+                return;
+            }
+        }
+        if self.view.with_untracked(|now| *now != view) {
+            self.view.set(view);
+        }
+    }
+}
+
+/// Reads the newest messages and puts them in place of those on screen; runs once at a time, and once more if it was asked
+/// for in between.
+pub fn catch_up(
+    thread: ThreadId,
+    head: RwSignal<ThreadRow>,
+    shown: RwSignal<Vec<Shown>>,
+    unsent: RwSignal<Vec<Unsent>>,
+) -> impl Fn() + Clone + Send + Sync + 'static {
+    let running = StoredValue::new(false);
+    let again = StoredValue::new(false);
+    move || {
+        if running.try_get_value().unwrap_or(true) {
+            again.try_set_value(true);
+            return;
+        }
+        running.set_value(true);
+        spawn_local(async move {
+            loop {
+                if let Ok(page) = open_thread(thread, None).await {
+                    head.try_set(page.thread);
+                    for view in &page.messages {
+                        if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
+                            unsent::drop_one(thread, unsent, client);
+                        }
+                    }
+                    shown.try_update(|all| merge(all, page.messages));
+                }
+                if again.try_get_value() != Some(true) {
+                    break;
+                }
+                again.try_set_value(false);
+            }
+            running.try_set_value(false);
+        });
+    }
+}
+
+/// What was read replaces what is shown from its first message on.
+fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) {
+    let Some(first) = read.first().map(|view| view.seq) else { return };
+    let known = std::mem::take(all);
+    all.extend(known.iter().filter(|s| s.view.with_untracked(|v| v.seq) < first).cloned());
+    for view in read {
+        match known.iter().find(|s| s.id == view.id) {
+            Some(old) => {
+                old.read(view);
+                all.push(old.clone());
+            }
+            None => all.push(show(view)),
+        }
+    }
+}
