@@ -5,7 +5,8 @@ create table app.users (
   email text not null,
   display_name text not null default '',
   status text not null default 'active',
-  tokens_valid_from timestamptz not null default now(),
+  -- A little in the past: a token's time comes from another clock than the database's.
+  tokens_valid_from timestamptz not null default now() - interval '1 minute',
   created_at timestamptz not null default now(),
   constraint users_email_key unique (email),
   constraint users_email_form check (email !~ '[A-Z[:space:]]' and length(email) between 3 and 254 and email ~ '^[^@]+@[^@]+$'),
@@ -80,6 +81,7 @@ create table app.refresh_tokens (
   foreign key (session_id, user_id) references app.sessions (id, user_id) on delete cascade
 );
 create index refresh_tokens_of_session on app.refresh_tokens (session_id, user_id);
+create index refresh_tokens_spent on app.refresh_tokens (used_at);
 alter table app.refresh_tokens enable row level security;
 alter table app.refresh_tokens force row level security;
 create policy select_definer on app.refresh_tokens for select to moat_definer using (true);
@@ -187,7 +189,10 @@ begin
   -- The session's row is the lock: without it a hundred parallel refreshes would each see an unused parent.
   select x.* into s from app.sessions x where x.id = t.session_id and x.user_id = t.user_id for no key update;
   if s.revoked_at is not null or s.expires_at <= now() then return; end if;
-  if not exists (select from app.users u where u.id = s.user_id and u.status = 'active') then return; end if;
+  if not exists (select from app.users u
+                 where u.id = s.user_id and u.status = 'active' and u.tokens_valid_from <= t.created_at) then
+    return;
+  end if;
   select r.* into t from app.refresh_tokens r where r.hash = p_hash;
   if t.used_at is null then
     update app.refresh_tokens r set used_at = clock_timestamp() where r.hash = p_hash;

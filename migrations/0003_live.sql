@@ -15,14 +15,18 @@ create policy delete_definer on app.outbox for delete to moat_definer using (tru
 grant select, insert, delete on app.outbox to moat_definer;
 comment on table app.outbox is 'operations; refused: select, insert, update, delete';
 
+-- pos is everybody's and stays in the server; a user is told upos, which counts their own events alone. A place in the
+-- common order would tell whoever asks twice how much is going on with everybody else.
 create table app.feed (
   pos bigint primary key,
   user_id uuid not null,
+  upos bigint not null,
   kind text not null,
   payload jsonb not null,
   created_at timestamptz not null default now()
 );
-create index feed_of_user on app.feed (user_id, pos);
+create unique index feed_of_user on app.feed (user_id, upos);
+create index feed_by_age on app.feed (created_at);
 alter table app.feed enable row level security;
 alter table app.feed force row level security;
 create policy select_definer on app.feed for select to moat_definer using (true);
@@ -31,11 +35,10 @@ create policy delete_definer on app.feed for delete to moat_definer using (true)
 grant select, insert, delete on app.feed to moat_definer;
 comment on table app.feed is 'operations; refused: select, insert, update, delete';
 
--- One row. pos: the newest place given out. floor: everything up to here has been forgotten.
+-- One row: the newest place given out. Its lock is what makes the sequencer one at a time.
 create table app.feed_head (
   one boolean primary key default true check (one),
-  pos bigint not null default 0,
-  floor bigint not null default 0
+  pos bigint not null default 0
 );
 insert into app.feed_head (one) values (true);
 alter table app.feed_head enable row level security;
@@ -44,6 +47,20 @@ create policy select_definer on app.feed_head for select to moat_definer using (
 create policy update_definer on app.feed_head for update to moat_definer using (true);
 grant select, update on app.feed_head to moat_definer;
 comment on table app.feed_head is 'operations; refused: select, insert, update, delete';
+
+-- A row a user. pos: the newest of their own places. floor: everything up to here has been forgotten.
+create table app.feed_users (
+  user_id uuid primary key,
+  pos bigint not null default 0,
+  floor bigint not null default 0
+);
+alter table app.feed_users enable row level security;
+alter table app.feed_users force row level security;
+create policy select_definer on app.feed_users for select to moat_definer using (true);
+create policy insert_definer on app.feed_users for insert to moat_definer with check (true);
+create policy update_definer on app.feed_users for update to moat_definer using (true);
+grant select, insert, update on app.feed_users to moat_definer;
+comment on table app.feed_users is 'operations; refused: select, insert, update, delete';
 
 grant moat_definer to current_user;
 grant usage, create on schema app to moat_definer;
@@ -61,9 +78,16 @@ begin
   with moved as (
     delete from app.outbox o where o.id in (select i.id from app.outbox i order by i.id limit p_limit)
     returning o.id, o.user_id, o.kind, o.payload
+  ), heads as (
+    insert into app.feed_users as u (user_id, pos) select m.user_id, count(*) from moved m group by m.user_id
+    on conflict (user_id) do update set pos = u.pos + excluded.pos
+    returning u.user_id, u.pos
   )
-  insert into app.feed (pos, user_id, kind, payload)
-    select h + row_number() over (order by m.id), m.user_id, m.kind, m.payload from moved m;
+  insert into app.feed (pos, user_id, upos, kind, payload)
+    select h + row_number() over (order by m.id), m.user_id,
+           x.pos - count(*) over (partition by m.user_id) + row_number() over (partition by m.user_id order by m.id),
+           m.kind, m.payload
+      from moved m join heads x on x.user_id = m.user_id;
   get diagnostics n = row_count;
   if n > 0 then
     update app.feed_head f set pos = h + n;
@@ -73,18 +97,28 @@ begin
 end $$;
 
 create function app.read_feed(p_after bigint, p_limit int)
-returns table (pos bigint, user_id uuid, kind text, payload jsonb)
+returns table (pos bigint, user_id uuid, upos bigint, kind text, payload jsonb)
 language plpgsql stable security definer set search_path = '' as $$
 begin
   perform app.require_reason('live');
-  return query select f.pos, f.user_id, f.kind, f.payload from app.feed f where f.pos > p_after order by f.pos limit p_limit;
+  return query select f.pos, f.user_id, f.upos, f.kind, f.payload from app.feed f where f.pos > p_after order by f.pos limit p_limit;
 end $$;
 
--- Where the feed ends now. A page reads it before its rows: what the rows then miss is after the cursor.
-create function app.feed_cursor(out pos bigint, out floor bigint)
+-- Where the feed ends now, for a process that begins to listen.
+create function app.feed_end() returns bigint
 language plpgsql stable security definer set search_path = '' as $$
 begin
-  select f.pos, f.floor into pos, floor from app.feed_head f;
+  perform app.require_reason('live');
+  return (select f.pos from app.feed_head f);
+end $$;
+
+-- Where the caller's own events end now. A page reads it before its rows: what the rows then miss is after the cursor.
+create function app.my_cursor(out pos bigint, out floor bigint)
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  select u.pos, u.floor into pos, floor from app.feed_users u where u.user_id = auth.uid();
+  pos := coalesce(pos, 0);
+  floor := coalesce(floor, 0);
 end $$;
 
 -- The caller's own events after a cursor, up to the place where the process's live stream takes over.
@@ -94,20 +128,20 @@ language plpgsql stable security definer set search_path = '' as $$
 declare
   me uuid := auth.uid();
 begin
-  return query select f.pos, f.kind, f.payload from app.feed f
-    where f.user_id = me and f.pos > p_after and f.pos <= p_upto order by f.pos limit p_limit;
+  return query select f.upos, f.kind, f.payload from app.feed f
+    where f.user_id = me and f.upos > p_after and f.upos <= p_upto order by f.upos limit p_limit;
 end $$;
 
 create function app.prune_feed(p_keep interval) returns void
 language plpgsql volatile security definer set search_path = '' as $$
-declare
-  f bigint;
 begin
   perform app.require_reason('sweep');
-  select max(x.pos) into f from app.feed x where x.created_at < now() - p_keep;
-  if f is null then return; end if;
-  update app.feed_head h set floor = greatest(h.floor, f);
-  delete from app.feed x where x.pos <= f;
+  with gone as (
+    delete from app.feed x where x.created_at < now() - p_keep returning x.user_id, x.upos
+  ), floors as (
+    select g.user_id, max(g.upos) as upos from gone g group by g.user_id
+  )
+  update app.feed_users u set floor = greatest(u.floor, f.upos) from floors f where u.user_id = f.user_id;
 end $$;
 
 -- The one way into the outbox. No request role may call it: triggers do, in the transaction of the change.
@@ -141,13 +175,14 @@ create trigger tell_user after update on app.users for each row execute function
 
 alter function app.sequence_feed(int) owner to moat_definer;
 alter function app.read_feed(bigint, int) owner to moat_definer;
-alter function app.feed_cursor() owner to moat_definer;
+alter function app.feed_end() owner to moat_definer;
+alter function app.my_cursor() owner to moat_definer;
 alter function app.my_feed(bigint, bigint, int) owner to moat_definer;
 alter function app.prune_feed(interval) owner to moat_definer;
 alter function app.tell(uuid, text, jsonb) owner to moat_definer;
 alter function app.tell_session() owner to moat_definer;
 alter function app.tell_user() owner to moat_definer;
-grant execute on function app.sequence_feed(int), app.read_feed(bigint, int), app.feed_cursor(), app.prune_feed(interval) to service;
-grant execute on function app.feed_cursor(), app.my_feed(bigint, bigint, int) to authenticated;
+grant execute on function app.sequence_feed(int), app.read_feed(bigint, int), app.feed_end(), app.prune_feed(interval) to service;
+grant execute on function app.my_cursor(), app.my_feed(bigint, bigint, int) to authenticated;
 revoke create on schema app from moat_definer;
 revoke moat_definer from current_user;

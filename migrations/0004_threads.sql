@@ -72,7 +72,7 @@ create table app.generations (
   status text not null default 'running',
   why text not null default '',
   stop_asked_at timestamptz,
-  lease_until timestamptz not null default now() + interval '10 seconds',
+  lease_until timestamptz not null default clock_timestamp() + interval '10 seconds',
   created_at timestamptz not null default now(),
   finished_at timestamptz,
   primary key (id, user_id),
@@ -171,6 +171,10 @@ begin
   if not found then raise exception using errcode = 'P0404', message = 'no such thread'; end if;
   if exists (select from app.generations g where g.thread_id = t.id and g.status = 'running') then
     raise exception using errcode = 'P0423', message = 'an answer is being written';
+  end if;
+  -- Beside an older answer the new one would be the newest leaf, and what was said since would be on a hidden branch.
+  if m.seq <> t.last_seq then
+    raise exception using errcode = 'P0410', message = 'not the newest answer';
   end if;
   insert into app.messages (thread_id, user_id, seq, parent_id, role, content)
     values (t.id, t.user_id, t.last_seq + 1, m.parent_id, 'assistant', '{"text": ""}')

@@ -14,7 +14,7 @@ use crate::{
     error::AppError,
     guide::page::{GuideIndex, GuideReader},
     threads::page::{Chats, NewChat, OpenChat},
-    ui::{notice::Failed, theme},
+    ui::{notice::Failed, raw_text::raw_text, theme},
 };
 
 /// The document around every page.
@@ -42,8 +42,11 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
+    let safe = raw_text();
     view! {
-        <Title formatter=|title: String| if title.is_empty() { "moat".to_owned() } else { format!("{title} · moat") }/>
+        <Title formatter=move |title: String| {
+            if title.is_empty() { "moat".to_owned() } else { safe(&format!("{title} · moat")) }
+        }/>
         <Router>
             <Routes fallback=|| view! { <main class="page"><Failed error=AppError::NotFound/></main> }>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>

@@ -228,3 +228,11 @@ async fn a_form_without_a_script_comes_back_with_the_reason_and_with_what_was_ty
     request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
     assert_eq!(app.send(request).await.headers[header::LOCATION].to_str().unwrap(), "/chat");
 }
+
+#[tokio::test]
+async fn signing_out_everywhere_ends_refresh_tokens_too() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    app.db.superuser().await.execute("update app.users set tokens_valid_from = now()").await.unwrap();
+    assert!(refresh(&app, &ada, &ada.refresh).await.is_none());
+}

@@ -369,5 +369,29 @@ async fn of_an_unfinished_answer_the_complete_blocks_are_rendered_and_the_rest_i
     assert_eq!(half["text"], "```rust\nfn a() {}\n\nfn b");
     model.go_on();
     let whole = last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
-    assert!(whole["html"].as_str().unwrap().contains("<pre>") && whole["text"] == "", "{whole}");
+    assert!(whole["html"].as_str().unwrap().contains("<pre") && whole["text"] == "", "{whole}");
+}
+
+#[tokio::test]
+async fn only_the_newest_answer_can_be_tried_again() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Status(400, None));
+    let thread = ask(&app, &ada, "one").await;
+    let old = last(&app, &ada, &thread, "the failure", |m| m["status"] == "failed").await;
+    model.next(Manner::Say(vec!["fine".into()]));
+    let sent = app
+        .call(
+            Some(&ada),
+            "threads/server_fns/send_message",
+            &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "two")],
+        )
+        .await;
+    assert_eq!(sent.status, 200);
+    last(&app, &ada, &thread, "the answer", |m| m["seq"] == 4 && m["status"] == "done").await;
+    let again =
+        app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", old["id"].as_str().unwrap())]).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "what was said since would be hidden: {}", again.body);
+    let page = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json();
+    assert_eq!(page["messages"].as_array().unwrap().len(), 4);
 }

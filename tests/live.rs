@@ -212,7 +212,7 @@ async fn a_place_that_is_forgotten_or_was_never_given_is_answered_with_resync() 
         (n > 3).then_some(())
     })
     .await;
-    app.db.superuser().await.execute("update app.feed_head set floor = 2").await.unwrap();
+    app.db.superuser().await.execute("update app.feed_users set floor = 2").await.unwrap();
     for wrong in [0, -1, 1_000_000, i64::MAX] {
         let mut stream = Stream::open(&app, &ada, Some(wrong), None).await;
         assert_eq!(stream.next().await.unwrap().1["kind"], "resync", "{wrong}");
@@ -378,4 +378,20 @@ async fn the_answers_of_a_closed_account_do_not_stand_in_front_of_those_of_other
         .unwrap();
     run::sweep(&app.state).await.unwrap();
     assert_eq!(open(&app, &ada, &thread).await["messages"][1]["status"], "interrupted");
+}
+
+#[tokio::test]
+async fn what_somebody_is_told_does_not_depend_on_what_others_do() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    ask(&app, &bob, "How do I rename a chat?").await;
+    let mut his = Stream::open(&app, &bob, Some(0), None).await;
+    his.until("answer.ended").await;
+    let list = async || app.call(Some(&bob), "threads/server_fns/list_threads", &[]).await.body;
+    let before = list().await;
+    let mut hers = Stream::open(&app, &ada, Some(0), None).await;
+    ask(&app, &ada, "How do I stop an answer?").await;
+    let heard = hers.until("answer.ended").await;
+    assert_eq!(heard.iter().map(|(pos, _)| *pos).collect::<Vec<_>>(), (1..=heard.len() as i64).collect::<Vec<_>>());
+    assert_eq!(list().await, before, "not a number of his has moved");
 }

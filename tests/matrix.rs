@@ -34,7 +34,8 @@ const WORLD: &str = "
     delete from app.outbox;
     insert into app.outbox (user_id, kind, payload) select id, 'thread.changed', '{}' from app.users;
     update app.feed_head set pos = 2;
-    insert into app.feed (pos, user_id, kind, payload, created_at) select row_number() over (order by id), id, 'thread.changed', '{}', now() - interval '1 day' from app.users;
+    insert into app.feed_users (user_id, pos) select id, 1 from app.users;
+    insert into app.feed (pos, user_id, upos, kind, payload, created_at) select row_number() over (order by id), id, 1, 'thread.changed', '{}', now() - interval '1 day' from app.users;
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,7 +319,18 @@ static CASES: &[Case] = &[
         Job("sweep"),
         "with pruned as materialized (select app.prune_feed('1 hour')::text as done) select from pruned where app.probe('select count(*)::text from app.feed', done) = '0'",
     ),
-    definer("feed_head.select_definer", User, "select from app.feed_cursor() where pos = 2"),
+    definer("feed_users.select_definer", User, "select from app.my_cursor() where pos = 1"),
+    definer(
+        "feed_users.insert_definer",
+        Job("live"),
+        "with moved as materialized (select app.sequence_feed(10) as n) select from moved where n = 2",
+    ),
+    definer(
+        "feed_users.update_definer",
+        Job("live"),
+        "with moved as materialized (select app.sequence_feed(10) as n) select from moved where n = 2 and app.probe('select string_agg(pos::text, '','') from app.feed_users', n::text) = '2,2'",
+    ),
+    definer("feed_head.select_definer", Job("live"), "select where app.feed_end() = 2"),
     definer(
         "feed_head.update_definer",
         Job("live"),

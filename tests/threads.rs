@@ -516,3 +516,43 @@ async fn a_form_whose_id_was_spent_on_another_text_comes_back_with_a_fresh_one()
     let input = html.select(&scraper::Selector::parse("input[name=client]").unwrap()).next().unwrap();
     assert_ne!(input.value().attr("value").unwrap(), client, "sending it again would be refused for ever");
 }
+
+#[tokio::test]
+async fn no_text_of_somebodys_becomes_a_part_of_the_page() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let attack = "</title></textarea><meta http-equiv=refresh content=0;//evil.example>&lt;";
+    let thread = start(&app, &ada, attack).await;
+    ended(&app, &ada, &thread).await;
+    let mut form =
+        post("/chat?do=start", &[("client", "no id"), ("text", attack), ("title", attack), ("email", attack)]);
+    form.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
+    form.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+    let refused = app.send(form).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let opened = app.page(Some(&ada), &format!("/chat/{thread}")).await;
+    let all = |html: &str, of: &str| {
+        let html = scraper::Html::parse_document(html);
+        html.select(&scraper::Selector::parse(of).unwrap()).map(|e| e.text().collect::<String>()).collect::<Vec<_>>()
+    };
+    for page in [&opened.body, &refused.body] {
+        assert!(all(page, "meta[http-equiv]").is_empty(), "{page}");
+    }
+    assert!(all(&opened.body, "title")[0].starts_with("</title>"));
+    assert_eq!(all(&refused.body, "textarea"), [attack]);
+}
+
+#[tokio::test]
+async fn a_link_puts_no_words_into_our_pages_and_no_address_into_our_answers() {
+    let app = App::new().await;
+    let error = "eyJlcnJvciI6ImludmFsaWQiLCJmaWVsZCI6InBhc3N3b3JkIiwid2h5IjoiY2FsbCAwOTAwIn0";
+    let page = app.page(None, &format!("/sign-in?__path=/api/moat/accounts/server_fns/sign_in&__err={error}")).await;
+    assert!(!page.body.contains("0900"));
+    let mut request = raw_post("/api/moat/accounts/server_fns/sign_out", "");
+    request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+    request.headers_mut().insert(header::REFERER, "https://evil.example/x".parse().unwrap());
+    request.headers_mut().insert("x-request-id", "mine".parse().unwrap());
+    let answer = app.send(request).await;
+    assert!(!format!("{:?}", answer.headers).contains("evil.example"), "{:?}", answer.headers);
+    assert_ne!(answer.headers["x-request-id"], "mine");
+}

@@ -1,5 +1,6 @@
 // What people do on the screens, and what they see there.
-import { randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
+import { request } from "node:http";
 import { expect, type Locator, type Page } from "@playwright/test";
 
 export const PASSWORD = "correct horse battery";
@@ -15,6 +16,28 @@ export async function signUp(page: Page, email = freshEmail(), password = PASSWO
   await expect(page).toHaveURL("/chat");
   await expect(box(page)).toBeVisible();
   return email;
+}
+
+/** Somebody with a new account, signed in. The server lets one address sign up only so often: the account is made from another. */
+export async function newcomer(page: Page, email = freshEmail(), password = PASSWORD): Promise<string> {
+  const from = () => `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
+  // Only Linux has all of 127.0.0.0/8.
+  const status = await makeAccount(email, password, process.platform === "linux" ? from() : undefined);
+  expect(status, "making an account").toBe(303);
+  await signIn(page, email, password);
+  return email;
+}
+
+function makeAccount(email: string, password: string, localAddress?: string): Promise<number | undefined> {
+  const url = new URL("/sign-up?do=sign-up", process.env.MOAT_E2E_URL);
+  const headers = { "content-type": "application/x-www-form-urlencoded", origin: url.origin, "sec-fetch-site": "same-origin" };
+  return new Promise((done, fail) => {
+    const post = request(url, { method: "POST", headers, localAddress }, (response) => {
+      response.resume().once("end", () => done(response.statusCode));
+    });
+    post.once("error", fail);
+    post.end(new URLSearchParams({ email, password }).toString());
+  });
 }
 
 export async function signIn(page: Page, email: string, password = PASSWORD): Promise<void> {

@@ -2,7 +2,7 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 import { expect, test } from "../support/test";
 import { firstHalf, release, words } from "../support/model";
-import { ask, awake, box, fresh, freshEmail, PASSWORD, rendered, said, signIn, signUp, textOf } from "../support/steps";
+import { ask, awake, box, fresh, freshEmail, PASSWORD, rendered, said, newcomer, textOf } from "../support/steps";
 
 /** Presses Tab until something has the focus. */
 async function tabTo(page: Page, to: Locator): Promise<void> {
@@ -18,7 +18,7 @@ async function tabTo(page: Page, to: Locator): Promise<void> {
 
 test("with the keyboard alone somebody signs in, opens a chat and writes in it", async ({ page, another }) => {
   const other = await (await another()).newPage();
-  const email = await signUp(other);
+  const email = await newcomer(other);
   const path = await ask(other, "Opened by keys");
   await expect(rendered(said(other, "moat"))).toHaveText("You wrote: Opened by keys");
 
@@ -55,7 +55,7 @@ test("with the keyboard alone somebody signs in, opens a chat and writes in it",
 });
 
 test("Enter that ends the composition of a word does not send it", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   await box(page).fill("かんじ");
   await box(page).evaluate((element) => {
@@ -74,13 +74,14 @@ for (const theme of ["light", "dark"] as const) {
       test.use({ viewport, colorScheme: theme });
 
       test(`pages can be read and used by everybody (${theme}, ${name})`, async ({ page, context, baseURL }) => {
+        test.slow(); // ten runs of axe
         await context.addCookies([{ name: "moat-theme", value: theme, url: baseURL! }]);
         for (const path of pages) {
           await page.goto(path);
           await expect(page.getByRole("heading", { level: 1 }).first()).toBeVisible();
           await expectUsable(page, path, theme);
         }
-        await signUp(page, freshEmail("axe"));
+        await newcomer(page, freshEmail("axe"));
         await awake(page);
         await expectUsable(page, "/chat without chats", theme);
 
@@ -133,7 +134,7 @@ async function expectUsable(page: Page, where: string, theme: string): Promise<v
 
 test("a long answer is followed to its end, and stays where somebody has scrolled to", async ({ page }) => {
   await page.setViewportSize({ width: 1000, height: 500 });
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("scroll");
   await ask(page, "WORDS 700");
   const answer = rendered(said(page, "moat"));

@@ -1,6 +1,6 @@
 import type { Page } from "@playwright/test";
 import { expect, refused, test } from "../support/test";
-import { ask, awake, freshEmail, PASSWORD, said, signUp } from "../support/steps";
+import { ask, awake, freshEmail, newcomer, PASSWORD, said } from "../support/steps";
 
 /** A field's message, as a screen reader ties it to the field. */
 async function expectAt(page: Page, label: string, message: string): Promise<void> {
@@ -16,7 +16,7 @@ for (const script of [true, false]) {
     test.beforeEach(({ complaints }) => complaints.allow(refused(400)));
 
     test("a wrong sign-in says so at the field and keeps the address", async ({ page, another }) => {
-      const email = await signUp(await (await another({ javaScriptEnabled: script })).newPage());
+      const email = await newcomer(await (await another({ javaScriptEnabled: script })).newPage());
       for (const [address, password] of [[email, "not the password"], [freshEmail("nobody"), PASSWORD]]) {
         await page.goto("/sign-in?next=%2Fguide");
         await page.getByLabel("E-mail").fill(address);
@@ -33,7 +33,7 @@ for (const script of [true, false]) {
     });
 
     test("an address that is taken says so at the field and keeps the address", async ({ page, another }) => {
-      const email = await signUp(await (await another({ javaScriptEnabled: script })).newPage());
+      const email = await newcomer(await (await another({ javaScriptEnabled: script })).newPage());
       await page.goto("/sign-up");
       await page.getByLabel("E-mail").fill(email.toUpperCase());
       await page.getByLabel("Password").fill(PASSWORD);
@@ -76,7 +76,7 @@ for (const script of [true, false]) {
 
 test("the theme is painted from the first response on, and stays", async ({ page, context }) => {
   await page.emulateMedia({ colorScheme: "light" });
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   const html = page.locator("html");
   const lightness = () =>
@@ -117,7 +117,7 @@ test("the theme is painted from the first response on, and stays", async ({ page
 });
 
 test("switching the theme keeps the chat open", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const path = await ask(page, "A chat in the evening");
   await page.getByRole("button", { name: "Theme: as the system. Switch to light" }).click();
   await expect(page.locator("html")).toHaveAttribute("data-theme", "light");

@@ -1,6 +1,6 @@
 import { chromium } from "@playwright/test";
 import { expect, refused, test } from "../support/test";
-import { ask, fresh, rendered, said, signUp } from "../support/steps";
+import { ask, fresh, rendered, said, newcomer } from "../support/steps";
 
 // Playwright switches the cache of whole pages off. People's browsers have it, and it knows no server.
 test("the back button shows nothing private even where the browser keeps whole pages", async ({ launchOptions, baseURL, complaints }) => {
@@ -10,7 +10,7 @@ test("the back button shows nothing private even where the browser keeps whole p
     const context = await browser.newContext({ baseURL });
     complaints.watch(context);
     const page = await context.newPage();
-    await signUp(page);
+    await newcomer(page);
     const secret = fresh("backwards");
     await ask(page, secret);
     await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${secret}`);

@@ -1,6 +1,6 @@
 import { cut, expect, test } from "../support/test";
 import { asked, firstHalf, heal, healed, release, secondHalf, whole, words } from "../support/model";
-import { ask, awake, box, chatList, fresh, rendered, said, send, sendButton, signIn, signUp, status, stopButton, textOf } from "../support/steps";
+import { ask, awake, box, chatList, fresh, rendered, said, send, sendButton, signIn, newcomer, signUp, status, stopButton, textOf } from "../support/steps";
 
 test("somebody signs up, asks, watches the answer come in, and sees it rendered", async ({ page }) => {
   await page.goto("/");
@@ -46,14 +46,14 @@ test("somebody signs up, asks, watches the answer come in, and sees it rendered"
 });
 
 test("a long answer arrives in order and whole", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   await ask(page, "WORDS 400");
   await expect(rendered(said(page, "moat"))).toHaveText(words(400), { timeout: 30_000 });
   expect(await asked("WORDS 400")).toBe(1);
 });
 
 test("what is complete of an answer is rendered while the rest is still being written", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("blocks");
   await ask(page, `HOLD ${key} BLOCKS`);
   const answer = said(page, "moat");
@@ -75,7 +75,7 @@ test("what is complete of an answer is rendered while the rest is still being wr
 });
 
 test("reloading in mid-stream loses nothing", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("reload");
   await ask(page, `HOLD ${key}`);
   await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
@@ -97,7 +97,7 @@ test("reloading in mid-stream loses nothing", async ({ page }) => {
 });
 
 test("closing the window in mid-stream does not end the answer", async ({ page, context }) => {
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("closed");
   const path = await ask(page, `HOLD ${key}`);
   await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
@@ -111,7 +111,7 @@ test("closing the window in mid-stream does not end the answer", async ({ page, 
 });
 
 test("a second tab and a second browser see the same answer to its end", async ({ page, context, another }) => {
-  const email = await signUp(page);
+  const email = await newcomer(page);
   const elsewhere = await (await another()).newPage();
   await signIn(elsewhere, email);
   await awake(elsewhere);
@@ -140,7 +140,7 @@ test("a second tab and a second browser see the same answer to its end", async (
 });
 
 test("an answer is stopped from another browser", async ({ page, another }) => {
-  const email = await signUp(page);
+  const email = await newcomer(page);
   const elsewhere = await (await another()).newPage();
   await signIn(elsewhere, email);
   const key = fresh("stopped");
@@ -164,7 +164,7 @@ test("an answer is stopped from another browser", async ({ page, another }) => {
 });
 
 test("renaming and deleting show at once in the other window", async ({ page, context }) => {
-  await signUp(page);
+  await newcomer(page);
   const path = await ask(page, "About lighthouses");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: About lighthouses");
   const tab = await context.newPage();
@@ -189,7 +189,7 @@ test("renaming and deleting show at once in the other window", async ({ page, co
 
 test("a message that could not be sent says so, survives a reload, and is then sent once", async ({ page, complaints }) => {
   complaints.allow(cut);
-  await signUp(page);
+  await newcomer(page);
   await ask(page, "Hello");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
 
@@ -219,7 +219,7 @@ test("a message that could not be sent says so, survives a reload, and is then s
 
 test("a message whose confirmation was lost is not doubled by sending it again", async ({ page, complaints }) => {
   complaints.allow(cut);
-  await signUp(page);
+  await newcomer(page);
   const path = await ask(page, "Hello");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
 
@@ -250,7 +250,7 @@ test("a message whose confirmation was lost is not doubled by sending it again",
 });
 
 test("what was typed and not sent is still there after a reload", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   await box(page).fill("A thought that is not finish");
   await page.reload();
@@ -259,7 +259,7 @@ test("what was typed and not sent is still there after a reload", async ({ page 
 });
 
 test("a double click on Send makes one chat", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   const text = fresh("double");
   await box(page).fill(text);
@@ -273,7 +273,7 @@ test("a double click on Send makes one chat", async ({ page }) => {
 });
 
 test("Enter pressed twice while the first is on its way makes one chat", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   const text = fresh("twice");
   let sent = 0;
@@ -299,7 +299,7 @@ test("Enter pressed twice while the first is on its way makes one chat", async (
 
 test("a first message whose confirmation was lost makes one chat when it is sent again", async ({ page, complaints }) => {
   complaints.allow(cut);
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   const text = fresh("again");
   await page.route("**/start_thread", async (route) => {
@@ -319,7 +319,7 @@ test("a first message whose confirmation was lost makes one chat when it is sent
 });
 
 test("an answer that failed says why, and another try gives one", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("unwell");
   await ask(page, `FAIL 500 ${key}`);
   const answer = said(page, "moat");
@@ -334,7 +334,7 @@ test("an answer that failed says why, and another try gives one", async ({ page 
 });
 
 test("an answer that breaks off keeps what there was and says so", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   await ask(page, "CUT this one");
   await expect(said(page, "moat")).toContainText("The connection to the model server broke off in the middle of the answer.");
   await expect(rendered(said(page, "moat"))).toHaveText("This answer will not reach its");

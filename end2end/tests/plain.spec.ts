@@ -1,7 +1,7 @@
 // Everything works without JavaScript.
 import { expect, refused, test } from "../support/test";
 import { asked, firstHalf, heal, healed, release, whole } from "../support/model";
-import { box, chatList, fresh, rendered, said, sendButton, signUp, stopButton, textOf } from "../support/steps";
+import { box, chatList, fresh, rendered, said, sendButton, newcomer, signUp, stopButton, textOf } from "../support/steps";
 
 test.use({ javaScriptEnabled: false });
 
@@ -58,7 +58,7 @@ test("without a script somebody signs up, asks, reads, goes on, renames, deletes
 });
 
 test("without a script an answer is stopped, and a failed one tried again", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("plainstop");
   await box(page).fill(`HOLD ${key}`);
   await sendButton(page).click();
@@ -90,7 +90,7 @@ test("without a script an answer is stopped, and a failed one tried again", asyn
 });
 
 test("without a script a double click on Send makes one chat", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const text = fresh("plaindouble");
   await box(page).fill(text);
   await sendButton(page).dblclick();
@@ -102,7 +102,7 @@ test("without a script a double click on Send makes one chat", async ({ page }) 
 
 test("without a script a message that is refused comes back with its text", async ({ page, complaints }) => {
   complaints.allow(refused(400));
-  await signUp(page);
+  await newcomer(page);
   await box(page).fill("   ");
   await sendButton(page).click();
   await expect(page.getByRole("alert")).toHaveText("Write something first.");

@@ -2,17 +2,17 @@ import { randomUUID } from "node:crypto";
 import type { BrowserContext, Page } from "@playwright/test";
 import { expect, refused, test } from "../support/test";
 import { firstHalf, release, secondHalf } from "../support/model";
-import { ask, awake, box, chatList, fresh, PASSWORD, rendered, said, sendButton, signIn, signUp, textOf } from "../support/steps";
+import { ask, awake, box, chatList, fresh, PASSWORD, rendered, said, sendButton, signIn, newcomer, textOf } from "../support/steps";
 
 test("one person finds no trace of another", async ({ page, another, complaints }) => {
   complaints.allow(refused(404));
-  await signUp(page);
+  await newcomer(page);
   const secret = fresh("secret");
   const path = await ask(page, secret);
   await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${secret}`);
 
   const other = await (await another()).newPage();
-  await signUp(other);
+  await newcomer(other);
   await awake(other);
   await expect(chatList(other)).toHaveCount(0);
   await expect(other.getByText("Your chats will be listed here.")).toBeVisible();
@@ -41,7 +41,7 @@ function same(source: string): string {
 }
 
 test("whoever is not signed in is sent to sign in, and back afterwards", async ({ page, another }) => {
-  const email = await signUp(page);
+  const email = await newcomer(page);
   const path = await ask(page, "Remember me");
   const other = await (await another()).newPage();
   await other.goto(path);
@@ -56,7 +56,7 @@ test("whoever is not signed in is sent to sign in, and back afterwards", async (
 
 test("signing out in one tab ends the other's stream, and the way back shows nothing private", async ({ page, context, complaints }) => {
   complaints.allow(refused(401));
-  await signUp(page);
+  await newcomer(page);
   const key = fresh("leaving");
   const path = await ask(page, `HOLD ${key}`);
   const tab = await context.newPage();
@@ -85,7 +85,7 @@ test("signing out in one tab ends the other's stream, and the way back shows not
 });
 
 test("whoever signs in next in the same browser does not find what the last one typed", async ({ page }) => {
-  await signUp(page);
+  await newcomer(page);
   const thought = fresh("thought");
   const path = await ask(page, "Hello");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
@@ -99,7 +99,7 @@ test("whoever signs in next in the same browser does not find what the last one 
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page).toHaveURL("/sign-in");
 
-  await signUp(page);
+  await newcomer(page);
   await awake(page);
   await expect(box(page)).toHaveValue("");
   await expect(chatList(page)).toHaveCount(0);
@@ -109,7 +109,7 @@ test("whoever signs in next in the same browser does not find what the last one 
 
 test("a tab whose session has ended says so when something is sent, and nothing is lost by signing in again", async ({ page, context, complaints }) => {
   complaints.allow(refused(401));
-  const email = await signUp(page);
+  const email = await newcomer(page);
   const path = await ask(page, "Hello");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Hello");
   const tab = await context.newPage();
@@ -137,7 +137,7 @@ test("nothing that signs somebody in can be read by a script or stands in a page
   const traffic = record(context);
   const password = fresh("Correct-Horse");
   await page.goto("/");
-  const email = await signUp(page, undefined, password);
+  const email = await newcomer(page, undefined, password);
   await expectNoReadableCookie(page);
   await ask(page, "WORDS 20");
   await expect(rendered(said(page, "moat"))).toContainText("word20");

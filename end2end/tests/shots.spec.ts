@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { expect, refused, test } from "../support/test";
 import { firstHalf, release } from "../support/model";
-import { ask, awake, fresh, rendered, said, signUp, textOf } from "../support/steps";
+import { ask, awake, fresh, rendered, said, newcomer, textOf } from "../support/steps";
 
 const folder = process.env.MOAT_SHOTS;
 
@@ -21,7 +21,7 @@ for (const theme of ["light", "dark"] as const) {
         await shot("home");
         await page.goto("/sign-up");
         await shot("sign-up");
-        await signUp(page);
+        await newcomer(page);
         await awake(page);
         await shot("new-chat");
         const key = fresh("Alder");

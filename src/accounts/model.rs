@@ -64,8 +64,8 @@ pub fn next_page(wanted: Option<&str>) -> &str {
         Some(path)
             if path.starts_with('/')
                 && !path.starts_with("//")
-                && !path.contains(['\\', '\r', '\n', '\t'])
-                && path.is_ascii() =>
+                && !path.contains('\\')
+                && path.bytes().all(|b| b.is_ascii_graphic()) =>
         {
             path
         }
@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn nobody_is_sent_to_another_site_after_signing_in() {
         assert_eq!(next_page(Some("/chat/1")), "/chat/1");
-        for elsewhere in ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb", "", "chat"] {
+        for elsewhere in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb", "/\u{1}", "/a b", "", "chat"]
+        {
             assert_eq!(next_page(Some(elsewhere)), "/chat", "{elsewhere:?}");
         }
         assert_eq!(next_page(None), "/chat");

@@ -32,7 +32,14 @@ pub async fn sign_in(email: String, password: String, next: Option<String>) -> R
     if password.len() > model::PASSWORD_MAX || email.contains('\0') || email.len() > 1000 {
         return Err(session::wrong_sign_in());
     }
-    session::limit(&state, &[("sign-in", &session::ip(), 60, 5.0), ("sign-in", &email, 10, 30.0)]).await?;
+    let from = session::ip();
+    // For the account from one address, and loosely from all: somebody who guesses must not lock its owner out.
+    let guessed = format!("{email} {from}");
+    session::limit(
+        &state,
+        &[("sign-in-from", &from, 60, 5.0), ("sign-in-as", &guessed, 10, 30.0), ("sign-in-at", &email, 100, 10.0)],
+    )
+    .await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let known = sql::credential(&mut lane, &email).await?;
     // No lane is held while the password is hashed: that takes long, and connections are few.

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    server::{lanes::UserLane, state::AppState},
+    server::{db_error::internal, lanes::UserLane, state::AppState},
     threads::model::Posted,
 };
 
@@ -17,13 +17,22 @@ const HISTORY: i64 = 100;
 pub async fn begin(state: &AppState, mut lane: UserLane, posted: &Posted, new: bool) -> Result<(), AppError> {
     let metadata = Metadata { user_id: lane.user(), thread_id: posted.thread };
     let said = if new { sql::history(&mut lane, posted.thread, posted.answer, HISTORY).await? } else { Vec::new() };
-    lane.commit().await?;
-    if let (true, Some(generation)) = (new, posted.generation) {
-        state.hub.wake();
+    let history = said
+        .into_iter()
         // An answer that failed before its first word says nothing, and some servers refuse an empty message.
-        let history =
-            said.into_iter().filter(|(_, text)| !text.is_empty()).map(|(role, text)| Said { role, text }).collect();
-        run::start(state, generation, Turn { history, metadata });
-    }
-    Ok(())
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(role, text)| Said { role, text })
+        .collect();
+    let generation = posted.generation.filter(|_| new);
+    let task = state.clone();
+    // A task of its own: whoever closes the window in this moment must not leave a message behind that nobody answers.
+    let begun = state.tasks.spawn(async move {
+        lane.commit().await?;
+        if let Some(generation) = generation {
+            task.hub.wake();
+            run::start(&task, generation, Turn { history, metadata });
+        }
+        Ok(())
+    });
+    begun.await.map_err(internal)?
 }

@@ -22,10 +22,6 @@ const BATCH: Duration = Duration::from_millis(25);
 const RENEW: Duration = Duration::from_secs(3);
 /// Bytes of the longest answer that is kept.
 const LONGEST: usize = 1_000_000;
-/// How often the process looks for answers whose writer died.
-const SWEEP: Duration = Duration::from_secs(2);
-/// How long the feed is kept for clients that come back.
-const KEEP_FEED: f64 = 3600.0;
 
 /// Writes the answer in the background. The request that asked may end; the server waits for it when it stops.
 pub fn start(state: &AppState, generation: GenerationId, turn: Turn) {
@@ -75,10 +71,7 @@ async fn pieces(state: &AppState, generation: GenerationId, turn: Turn) -> Resul
         let deadline = if waiting.is_empty() { Instant::now() + RENEW } else { due };
         let piece = tokio::select! {
             biased;
-            () = asked_to_stop.cancelled() => {
-                append(state, user, generation, &mut n, &mut waiting).await?;
-                return Ok(Status::Stopped);
-            }
+            () = asked_to_stop.cancelled() => return Ok(Status::Stopped),
             () = sleep_until(deadline) => {
                 if !append(state, user, generation, &mut n, &mut waiting).await? {
                     return Ok(Status::Stopped);
@@ -147,26 +140,6 @@ async fn end(
     Ok(())
 }
 
-/// Until the server stops: ends what a dead process left running, and forgets what is old.
-pub async fn sweep_forever(state: AppState) {
-    let mut forgot = None::<Instant>;
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
-            () = state.stopping.cancelled() => return,
-        }
-        if let Err(error) = sweep(&state).await {
-            tracing::warn!(%error, "sweeping");
-        }
-        if forgot.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
-            forgot = Some(Instant::now());
-            if let Err(error) = forget(&state).await {
-                tracing::warn!(%error, "forgetting");
-            }
-        }
-    }
-}
-
 /// One round: every answer whose lease has lapsed is marked as interrupted, with what had been written of it.
 pub async fn sweep(state: &AppState) -> Result<(), AppError> {
     let mut lane = state.lanes.service(Reason::Sweep).await?;
@@ -180,11 +153,4 @@ pub async fn sweep(state: &AppState) -> Result<(), AppError> {
         }
     }
     Ok(())
-}
-
-async fn forget(state: &AppState) -> Result<(), AppError> {
-    let mut lane = state.lanes.service(Reason::Sweep).await?;
-    crate::live::sql::prune(&mut lane, KEEP_FEED).await?;
-    crate::accounts::sql::sweep(&mut lane).await?;
-    lane.commit().await
 }

@@ -14,22 +14,30 @@ let channel = null;
 let lockName = "";
 let state = "connecting";
 
-function hear(pos, json, resync) {
-  if (!resync && pos <= last) return;
+// `prev` is the place that was told before this one: whoever has not heard that asks again instead of going on with a hole.
+function hear(prev, pos, json, resync) {
+  if (!resync && pos <= last) return true;
+  if (!resync && prev > last) return false;
   last = Math.max(last, pos);
   if (resync) {
     recent = [];
     floor = last;
   } else {
-    recent.push({ pos, json });
+    recent.push({ prev, pos, json });
     if (recent.length > KEEP) floor = recent.shift().pos;
   }
   for (const { tell } of [...listeners.values()]) tell(json);
+  return true;
 }
 
 function show(next) {
   state = next;
   document.documentElement.dataset.live = next;
+}
+
+// Without locks every tab has a stream of its own, and tells nobody.
+function say(message) {
+  if (navigator.locks) channel.postMessage(message);
 }
 
 function lead() {
@@ -42,17 +50,18 @@ function lead() {
       source.onopen = () => {
         wait = 500;
         show("live");
-        channel.postMessage({ state: "live" });
+        say({ state: "live" });
       };
       source.onmessage = (message) => {
         const resync = message.data.includes('"kind":"resync"');
         const pos = Number(message.lastEventId);
-        hear(pos, message.data, resync);
-        channel.postMessage({ pos, json: message.data, resync });
+        const prev = last;
+        hear(prev, pos, message.data, resync);
+        say({ prev, pos, json: message.data, resync });
       };
       source.onerror = () => {
         show("connecting");
-        channel.postMessage({ state: "connecting" });
+        say({ state: "connecting" });
         // The browser tries again by itself unless the answer was a refusal; then we do, more and more slowly.
         if (source.readyState === EventSource.CLOSED) {
           timer = setTimeout(open, wait);
@@ -78,7 +87,11 @@ function ask() {
 }
 
 export function start(name, after) {
-  if (started) return;
+  if (started) {
+    // Somebody else has signed in since this page was loaded: nothing of the one before may stay.
+    if (lockName !== `moat-live-${name}`) location.reload();
+    return;
+  }
   started = true;
   last = after;
   floor = after;
@@ -88,18 +101,18 @@ export function start(name, after) {
     if (data.want !== undefined) {
       // Somebody opened with an older page: the leader tells again what it remembers.
       if (!release) return;
-      channel.postMessage({ state });
-      if (data.want < floor) channel.postMessage({ pos: last, json: JSON.stringify({ pos: last, event: { kind: "resync" } }), resync: true });
-      else for (const { pos, json } of recent) if (pos > data.want) channel.postMessage({ pos, json, resync: false });
+      say({ state });
+      if (data.want < floor) say({ prev: 0, pos: last, json: JSON.stringify({ pos: last, event: { kind: "resync" } }), resync: true });
+      else for (const event of recent) if (event.pos > data.want) say({ ...event, resync: false });
     } else if (data.state) show(data.state);
-    else hear(data.pos, data.json, data.resync);
+    else if (!release && !hear(data.prev, data.pos, data.json, data.resync)) say({ want: last });
   };
   show("connecting");
-  channel.postMessage({ want: last });
+  say({ want: last });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) release?.();
     else {
-      channel.postMessage({ want: last });
+      say({ want: last });
       ask();
     }
   });

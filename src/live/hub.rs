@@ -57,14 +57,12 @@ struct Listener {
     missed: Arc<AtomicBool>,
 }
 
-/// What a subscriber receives: a place and the event's JSON.
+/// What a subscriber receives: a place among the user's own events, and the event's JSON.
 pub type Item = (i64, Arc<str>);
 
 /// A place at the feed. Dropping it ends the subscription.
 pub struct Subscription {
     pub events: mpsc::Receiver<Item>,
-    /// Events after this place come through `events`; earlier ones are in the table.
-    pub from: i64,
     missed: Arc<AtomicBool>,
 }
 
@@ -93,11 +91,13 @@ impl Hub {
         let (send, events) = mpsc::channel(QUEUE);
         let missed = Arc::new(AtomicBool::new(false));
         let mut heard = self.heard();
-        let from = heard.pos.ok_or(AppError::Unavailable)?;
+        if heard.pos.is_none() {
+            return Err(AppError::Unavailable);
+        }
         let listeners = heard.listeners.entry(user).or_default();
         listeners.retain(|l| !l.send.is_closed());
         listeners.push(Listener { session, send, missed: missed.clone() });
-        Ok(Subscription { events, from, missed })
+        Ok(Subscription { events, missed })
     }
 
     /// Finds the end of the feed, once: what is older than this is for pages to read.
@@ -106,9 +106,9 @@ impl Hub {
             return Ok(());
         }
         let mut lane = self.0.lanes.service(Reason::Live).await?;
-        let now = sql::cursor_of_process(&mut lane).await?;
+        let end = sql::end(&mut lane).await?;
         lane.commit().await?;
-        self.heard().pos.get_or_insert(now.pos);
+        self.heard().pos.get_or_insert(end);
         Ok(())
     }
 
@@ -240,7 +240,7 @@ impl Heard {
             return;
         };
         let event = event_json(&row.kind, row.payload);
-        listeners.retain(|l| match l.send.try_send((row.pos, event.clone())) {
+        listeners.retain(|l| match l.send.try_send((row.upos, event.clone())) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => {
                 l.missed.store(true, Ordering::Release);

@@ -7,13 +7,16 @@ use crate::{
 /// A row of the feed; `payload` is the event's JSON without its kind.
 #[derive(Clone, Debug)]
 pub struct FeedRow {
+    /// Its place among everybody's events: for the server alone.
     pub pos: i64,
     pub user: UserId,
+    /// Its place among the user's own.
+    pub upos: i64,
     pub kind: String,
     pub payload: serde_json::Value,
 }
 
-/// Where the feed ends, and up to where it has been forgotten.
+/// Where a user's own events end, and up to where they have been forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub pos: i64,
@@ -22,14 +25,13 @@ pub struct Cursor {
 
 /// Read this before the rows that a page shows: what commits in between is then told again, not lost.
 pub async fn cursor(lane: &mut UserLane) -> Result<Cursor, AppError> {
-    let (pos, floor) = sqlx::query_as("select pos, floor from app.feed_cursor()").fetch_one(lane.conn()).await?;
+    let (pos, floor) = sqlx::query_as("select pos, floor from app.my_cursor()").fetch_one(lane.conn()).await?;
     Ok(Cursor { pos, floor })
 }
 
-/// The same for the process that listens for everybody.
-pub async fn cursor_of_process(lane: &mut ServiceLane) -> Result<Cursor, AppError> {
-    let (pos, floor) = sqlx::query_as("select pos, floor from app.feed_cursor()").fetch_one(lane.conn()).await?;
-    Ok(Cursor { pos, floor })
+/// The end of everybody's events, where a process begins to listen.
+pub async fn end(lane: &mut ServiceLane) -> Result<i64, AppError> {
+    Ok(sqlx::query_scalar("select app.feed_end()").fetch_one(lane.conn()).await?)
 }
 
 /// The caller's own events, `after` excluded and `upto` included.
@@ -54,13 +56,14 @@ pub async fn sequence(lane: &mut ServiceLane, limit: i32) -> Result<i32, AppErro
 
 /// Everybody's events after a place, in order.
 pub async fn read(lane: &mut ServiceLane, after: i64, limit: i32) -> Result<Vec<FeedRow>, AppError> {
-    let rows: Vec<(i64, UserId, String, serde_json::Value)> =
-        sqlx::query_as("select pos, user_id, kind, payload from app.read_feed($1, $2)")
+    let rows: Vec<(i64, UserId, i64, String, serde_json::Value)> =
+        sqlx::query_as("select pos, user_id, upos, kind, payload from app.read_feed($1, $2)")
             .bind(after)
             .bind(limit)
             .fetch_all(lane.conn())
             .await?;
-    Ok(rows.into_iter().map(|(pos, user, kind, payload)| FeedRow { pos, user, kind, payload }).collect())
+    let row = |(pos, user, upos, kind, payload)| FeedRow { pos, user, upos, kind, payload };
+    Ok(rows.into_iter().map(row).collect())
 }
 
 /// Forgets events older than this many seconds.

@@ -25,6 +25,8 @@ use crate::{
 
 /// Rows read at once while catching up.
 const PAGE: i32 = 500;
+/// Whoever has missed more than this reads the page anew: that is less to send, and nothing to keep in memory.
+const TOO_MUCH: usize = 5000;
 
 #[derive(serde::Deserialize)]
 pub struct After {
@@ -59,14 +61,13 @@ async fn open(
     let subscription = state.hub.subscribe(opening.user, opening.session)?;
     let mut lane = state.lanes.user(&opening).await?;
     let now = sql::cursor(&mut lane).await?;
-    let from = subscription.from;
+    // What is committed up to here is in the table; what comes later comes from the hub, which was asked before.
+    let from = now.pos;
     let after = after.unwrap_or(from);
     // Older than what is kept, or from a feed that is not this one (a restored database): nothing can be told again.
-    let lost = after < now.floor || after > now.pos.max(from) || after < 0;
+    let mut lost = after < now.floor || after > from || after < 0;
     let mut waiting: VecDeque<Item> = VecDeque::new();
-    if lost {
-        waiting.push_back((from, Arc::from(r#"{"kind":"resync"}"#)));
-    } else {
+    if !lost {
         let mut at = after;
         while at < from {
             let rows = sql::mine(&mut lane, at, from, PAGE).await?;
@@ -78,10 +79,18 @@ async fn open(
                     waiting.push_back((pos, event_json(&kind, payload)));
                 }
             }
+            if waiting.len() > TOO_MUCH {
+                lost = true;
+                waiting.clear();
+                break;
+            }
             if !full {
                 break;
             }
         }
+    }
+    if lost {
+        waiting.push_back((from, Arc::from(r#"{"kind":"resync"}"#)));
     }
     lane.commit().await?;
     let state = Telling {

@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     check,
     config::{AnswererKind, BadSetting, Config},
-    demo,
+    demo, jobs,
     jwt::Tokens,
     keys::{self, Keys},
     lanes::{self, Lanes},
@@ -30,7 +30,7 @@ use super::{
     telemetry,
 };
 use crate::{
-    answers::{answerer::Answerer, embedded, run},
+    answers::{answerer::Answerer, embedded},
     error::AppError,
     guide::library::Library,
     live::hub::Hub,
@@ -172,7 +172,7 @@ impl Database {
         migrate::migrate(&embedded.owner(), (&logins.user, None), (&logins.service, None)).await?;
         let secret = match &config.secret {
             Some(secret) => secret.clone(),
-            None => kept(&embedded.folder().join("secret"), || {
+            None => kept(&embedded.folder().join("secret"), 32, || {
                 keys::fresh_secret().map_err(|e| Stop::Words(e.to_string()))
             })?,
         };
@@ -187,21 +187,25 @@ impl Database {
     }
 }
 
-/// A line in a file that only we may read; made when it is not there.
-fn kept(path: &Path, make: impl FnOnce() -> Result<String, Stop>) -> Result<String, Stop> {
+/// A line in a file that only we may read; made when it is not there, whole or not at all, and once even by two processes.
+fn kept(path: &Path, shortest: usize, make: impl FnOnce() -> Result<String, Stop>) -> Result<String, Stop> {
     let io = |cause| Stop::Io { what: format!("keep {}", path.display()), cause };
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io)?;
-            Ok(text.trim().to_owned())
-        }
-        Err(_) => {
-            let text = make()?;
-            let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
-            writeln!(file, "{text}").map_err(io)?;
-            Ok(text)
+    if !path.exists() {
+        let half = path.with_extension(format!("half-{}", std::process::id()));
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half).map_err(io)?;
+        writeln!(file, "{}", make()?).and_then(|()| file.sync_all()).map_err(io)?;
+        match fs::hard_link(&half, path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
+            _ => fs::remove_file(&half).map_err(io)?,
         }
     }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io)?;
+    let text = fs::read_to_string(path).map_err(io)?.trim().to_owned();
+    if text.len() < shortest {
+        return Err(Stop::Words(format!("{} is damaged: restore it, or remove it and sign in again.", path.display())));
+    }
+    Ok(text)
 }
 
 fn password(url: &str) -> Option<String> {
@@ -278,7 +282,7 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
     state.hub.prepare().await?;
     let stop = state.stopping.clone();
     let feed = tokio::spawn(state.hub.clone().run(stop.clone()));
-    let sweeper = tokio::spawn(run::sweep_forever(state.clone()));
+    let sweeper = tokio::spawn(jobs::run(state.clone()));
     tokio::spawn(async move {
         told_to_stop().await;
         tracing::info!("stopping");
@@ -304,7 +308,7 @@ async fn demo_password(state: &AppState, folder: &Path) -> Result<Option<String>
         return Ok(None);
     }
     let fresh = || keys::fresh_secret().map(|s| s[..12].to_owned()).map_err(|e| Stop::Words(e.to_string()));
-    let password = kept(&file, fresh)?;
+    let password = kept(&file, 12, fresh)?;
     demo::ensure(state, &password).await?;
     Ok(Some(password))
 }

@@ -5,6 +5,7 @@ use crate::error::AppError;
 /// SQLSTATEs that our own functions raise.
 const NO_SUCH: &str = "P0404";
 const ID_REUSED: &str = "P0409";
+const NOT_NEWEST: &str = "P0410";
 const BUSY: &str = "P0423";
 
 impl From<sqlx::Error> for AppError {
@@ -20,6 +21,11 @@ impl From<sqlx::Error> for AppError {
                 Some(ID_REUSED) => {
                     return Self::Conflict {
                         what: "This was sent before with another text. Send it as a new message.".into(),
+                    };
+                }
+                Some(NOT_NEWEST) => {
+                    return Self::Conflict {
+                        what: "The chat has gone on since. Only its newest answer can be tried again.".into(),
                     };
                 }
                 Some(BUSY) => {

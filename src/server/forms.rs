@@ -45,8 +45,6 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     *call.method_mut() = Method::POST;
     *call.uri_mut() = Uri::from_static(path);
     *call.headers_mut() = parts.headers.clone();
-    call.headers_mut().remove(header::REFERER);
-    call.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     *call.extensions_mut() = parts.extensions.clone();
     let answer = router::run_server_fn(&state, call).await;
 

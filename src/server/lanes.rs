@@ -274,16 +274,13 @@ type OpeningQuery<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArgum
 async fn open<'q>(pool: &PgPool, opening: impl Fn() -> OpeningQuery<'q>) -> Result<(Lane, String), AppError> {
     // A connection that died in the pool shows itself here; the next one is tried, then a fresh one is made.
     for _ in 0..=pool.size() {
-        let mut conn = acquire(pool).await?;
-        match conn.execute("begin").await {
-            Ok(_) => {}
-            Err(error) => {
-                tracing::debug!(%error, "dead connection dropped");
-                conn.close_on_drop();
-                continue;
-            }
+        // A lane from the first statement on, so that a caller who goes away leaves no open transaction in the pool.
+        let mut lane = Lane { conn: Some(acquire(pool).await?) };
+        if let Err(error) = lane.conn().execute("begin").await {
+            tracing::debug!(%error, "dead connection dropped");
+            lane.close();
+            continue;
         }
-        let mut lane = Lane { conn: Some(conn) };
         return match opening().fetch_one(lane.conn()).await {
             Ok(row) => {
                 let role = row.try_get(1)?;

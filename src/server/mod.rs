@@ -8,7 +8,7 @@
 //! | `keys`, `jwt`, `caller`, `session`, `passwords` | who is asking |
 //! | `router`, `forms`, `headers`, `wire` | the doors, and what an error looks like there |
 //! | `openai` | the client of a model server |
-//! | `telemetry` | logs |
+//! | `jobs`, `telemetry` | what a process does by itself, logs |
 
 pub mod caller;
 pub mod check;
@@ -18,6 +18,7 @@ pub mod db_error;
 pub mod demo;
 pub mod forms;
 pub mod headers;
+pub mod jobs;
 pub mod jwt;
 pub mod keys;
 pub mod lanes;

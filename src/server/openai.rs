@@ -63,11 +63,16 @@ impl Answerer for OpenAi {
     fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
         let inner = self.0.clone();
         let (send, receive) = tokio::sync::mpsc::channel::<Result<String, AnswerError>>(16);
-        // The task ends when the reader goes away: its sends fail then, and the connection is dropped.
         tokio::spawn(async move {
-            if let Err(error) = inner.talk(turn, &send).await {
-                tracing::warn!(%error, "model server");
-                drop(send.send(Err(error)).await);
+            tokio::select! {
+                // Nobody reads any more: a request that is still on its way is dropped, and not paid for.
+                () = send.closed() => {}
+                talked = inner.talk(turn, &send) => {
+                    if let Err(error) = talked {
+                        tracing::warn!(%error, "model server");
+                        drop(send.send(Err(error)).await);
+                    }
+                }
             }
         });
         tokio_stream::wrappers::ReceiverStream::new(receive).boxed()
@@ -83,10 +88,7 @@ impl Inner {
         let mut line = Vec::new();
         let mut ended = false;
         loop {
-            let chunk = tokio::select! {
-                () = pieces.closed() => return Ok(()),
-                chunk = timeout(self.patience, body.next()) => chunk.map_err(|_| AnswerError::Stalled)?,
-            };
+            let chunk = timeout(self.patience, body.next()).await.map_err(|_| AnswerError::Stalled)?;
             let Some(chunk) = chunk else { break };
             for byte in chunk.map_err(|_| AnswerError::Cut)? {
                 if byte != b'\n' {

@@ -27,19 +27,24 @@ impl Passwords {
 
     /// The hash as a PHC string.
     pub async fn hash(&self, password: String) -> Result<String, AppError> {
-        let _turn = self.at_once.acquire().await.map_err(internal)?;
-        spawn_blocking(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
-            .await
-            .map_err(internal)?
-            .map_err(internal)
+        let turn = self.at_once.clone().acquire_owned().await.map_err(internal)?;
+        spawn_blocking(move || {
+            // Held by the work itself: a caller who goes away does not make room for the next one.
+            let _turn = turn;
+            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
+        })
+        .await
+        .map_err(internal)?
+        .map_err(internal)
     }
 
     /// Whether the password is the one of this hash; `None` never is, and takes as long.
     pub async fn verify(&self, password: String, phc: Option<String>) -> Result<bool, AppError> {
         let known = phc.is_some();
         let phc = phc.unwrap_or_else(|| self.decoy.to_string());
-        let _turn = self.at_once.acquire().await.map_err(internal)?;
+        let turn = self.at_once.clone().acquire_owned().await.map_err(internal)?;
         spawn_blocking(move || {
+            let _turn = turn;
             PasswordHash::new(&phc)
                 .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         })

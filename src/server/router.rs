@@ -36,7 +36,7 @@ use crate::{
     app,
     error::AppError,
     live,
-    ui::{form::FormBack, notice::PageStatus, theme::Theme},
+    ui::{form::FormBack, notice::PageStatus, raw_text::WritesHtml, theme::Theme},
 };
 
 /// What stands behind a door.
@@ -163,6 +163,11 @@ pub fn router(state: AppState) -> Router {
         }))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        // The id is ours: what a client sends as one would go into the logs.
+        .layer(middleware::map_request(|mut request: Request| async {
+            request.headers_mut().remove("x-request-id");
+            request
+        }))
         .with_state(state)
 }
 
@@ -183,7 +188,11 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> std::i
 }
 
 /// Renders a page with what the request carries.
-pub async fn render_page(state: &AppState, request: Request) -> Response {
+pub async fn render_page(state: &AppState, mut request: Request) -> Response {
+    // The framework shows errors that it finds in an address: anybody could put words into our mouth by a link.
+    if request.uri().query().is_some_and(|query| query.contains("__err") || query.contains("__path")) {
+        *request.uri_mut() = request.uri().path().parse().unwrap_or_default();
+    }
     let options = state.leptos.clone();
     let context = context_of(state, &request);
     let status = PageStatus::default();
@@ -203,7 +212,10 @@ pub async fn render_page(state: &AppState, request: Request) -> Response {
 /// Runs the server function that the request's path names. Its body is read here, so that one that is too long or no text
 /// is refused in words; serde would make a wrong byte into a question mark and store it.
 pub async fn run_server_fn(state: &AppState, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // With these the framework would send a browser back to wherever its request says it came from.
+    parts.headers.remove(header::REFERER);
+    parts.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     let Ok(bytes) = to_bytes(body, forms::BODY_MAX).await else { return AppError::TooLarge.into_response() };
     if percent_encoding::percent_decode(&bytes).decode_utf8().is_err() {
         return wire::marked(AppError::invalid("request", "This is not text in UTF-8."));
@@ -222,6 +234,7 @@ fn context_of(state: &AppState, request: &Request) -> impl Fn() + Clone + Send +
     move || {
         provide_context(state.clone());
         provide_context(theme);
+        provide_context(WritesHtml);
         if let Some(nonce) = &nonce {
             provide_context(nonce.0.clone());
         }

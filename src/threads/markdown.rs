@@ -8,6 +8,8 @@ use std::{
     sync::LazyLock,
 };
 
+use super::model::{MessageView, complete_blocks};
+use crate::{error::AppError, server::db_error::internal, types::Status};
 use ammonia::Builder;
 use comrak::{Options, adapters::SyntaxHighlighterAdapter, markdown_to_html_with_plugins, options::Plugins};
 use syntect::{
@@ -20,17 +22,34 @@ static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(two_face::syntax::extra_new
 /// Code beyond this is shown plain: highlighting is the one step whose time a sender could stretch.
 const HIGHLIGHT_MAX: usize = 60_000;
 
+/// Renders what was read, after its lane has ended and off the threads that serve requests: long answers full of code take
+/// long, and connections are few. Of an answer that is being written, the complete blocks.
+pub async fn render(mut messages: Vec<MessageView>) -> Result<Vec<MessageView>, AppError> {
+    tokio::task::spawn_blocking(move || {
+        for message in &mut messages {
+            let running = message.status == Some(Status::Running);
+            let complete = if running { complete_blocks(&message.text) } else { message.text.len() };
+            let rest = message.text.split_off(complete);
+            message.html = to_html(&message.text);
+            message.text = rest;
+        }
+        messages
+    })
+    .await
+    .map_err(internal)
+}
+
 /// A message: safe to put into a page whoever wrote it.
 pub fn to_html(markdown: &str) -> String {
-    render(markdown, &MESSAGE, false)
+    html(markdown, &MESSAGE, false)
 }
 
 /// A page of the guide: the same, with anchors at its headings.
 pub fn to_guide_html(markdown: &str) -> String {
-    render(markdown, &GUIDE, true)
+    html(markdown, &GUIDE, true)
 }
 
-fn render(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
+fn html(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
     let mut options = Options::default();
     options.extension.table = true;
     options.extension.strikethrough = true;
@@ -42,7 +61,24 @@ fn render(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
     options.render.hardbreaks = !anchors;
     let mut plugins = Plugins::default();
     plugins.render.codefence_syntax_highlighter = Some(&Classes);
-    clean.clean(&markdown_to_html_with_plugins(markdown, &options, &plugins)).to_string()
+    let html = clean.clean(&markdown_to_html_with_plugins(markdown, &options, &plugins)).to_string();
+    if anchors { without_empty_links(&html) } else { html }
+}
+
+/// The renderer puts a heading's anchor on an empty link inside it, which the keyboard stops at and a screen reader can't
+/// name. The heading itself carries it as well.
+fn without_empty_links(html: &str) -> String {
+    let mut out = String::with_capacity(html.len());
+    let mut rest = html;
+    while let Some(at) = rest.find("<a href=\"#") {
+        let Some(end) = rest[at..].find("</a>") else { break };
+        out.push_str(&rest[..at]);
+        if !rest[at..at + end].ends_with('>') {
+            out.push_str(&rest[at..at + end + 4]);
+        }
+        rest = &rest[at + end + 4..];
+    }
+    out + rest
 }
 
 static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
@@ -97,6 +133,9 @@ static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
         // A form control that somebody could use has no place in a message.
         .set_tag_attribute_value("input", "disabled", "")
         .set_tag_attribute_value("input", "type", "checkbox")
+        // What scrolls sideways has to be reached by the keyboard.
+        .set_tag_attribute_value("pre", "tabindex", "0")
+        .set_tag_attribute_value("table", "tabindex", "0")
         .attribute_filter(|element, attribute, value| match (element, attribute) {
             // Only what our own highlighter writes: a message must not dress up as a part of the page.
             ("code" | "span", "class") => value
@@ -110,7 +149,10 @@ static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
 
 static GUIDE: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = Builder::default();
-    builder.generic_attributes(HashSet::from(["id"])).link_rel(Some("noopener noreferrer"));
+    builder
+        .generic_attributes(HashSet::from(["id"]))
+        .link_rel(Some("noopener noreferrer"))
+        .set_tag_attribute_value("pre", "tabindex", "0");
     builder
 });
 
@@ -204,7 +246,7 @@ mod tests {
         let html = to_html(
             "```rust\nfn main() {}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n\nhttps://example.org",
         );
-        assert!(html.contains("hl-") && html.contains("<table>") && html.contains("type=\"checkbox\""), "{html}");
+        assert!(html.contains("hl-") && html.contains("<table") && html.contains("type=\"checkbox\""), "{html}");
         assert!(html.contains("rel=\"noopener noreferrer nofollow\""), "{html}");
         assert!(!html.contains("style="), "{html}");
     }

@@ -8,11 +8,11 @@ use leptos_router::{
 };
 
 use super::{
-    model::{Posted, ThreadPage, ThreadRow, Transcript},
+    model::{MessageView, Posted, ThreadPage, ThreadRow, Transcript},
     parts::{Composer, List, MessageBlock, PendingBlock, ThreadHead},
     server_fns::{answer_again, list_threads, open_thread, read_thread, send_message, start_thread, stop_answer},
     transcript::{catch_up, show},
-    unsent::{self, Unsent},
+    unsent::{self, Unsent, Whose},
 };
 use crate::{
     accounts::server_fns::whoami,
@@ -40,6 +40,7 @@ pub fn Chats() -> impl IntoView {
     let params = use_params_map();
     let open = Memo::new(move |_| params.read().get("id").and_then(|id| id.parse::<ThreadId>().ok()));
     let theme = page_theme();
+    provide_context(Whose(RwSignal::new(false)));
     view! {
         <div class="frame" class:open=move || open.get().is_some()>
             <nav class="side" aria-label="Chats">
@@ -69,14 +70,15 @@ fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
     let rows = RwSignal::new(page.rows);
     let next = RwSignal::new(page.next);
     let live = page.live;
+    let whose = use_context::<Whose>();
     let problem = RwSignal::new(None::<AppError>);
     let put = move |row: ThreadRow| {
         rows.update(|rows| {
-            rows.retain(|r| r.id != row.id);
-            let at = rows.partition_point(|r| r.at > row.at);
             // Below the last loaded line there may be others in between: it comes with its page.
-            if at < rows.len() || next.get_untracked().is_none() {
-                rows.insert(at, row);
+            let known = next.get_untracked().is_none() || rows.last().is_some_and(|last| row.at >= last.at);
+            rows.retain(|r| r.id != row.id);
+            if known {
+                rows.insert(rows.partition_point(|r| r.at > row.at), row);
             }
         });
     };
@@ -91,6 +93,9 @@ fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
     };
     Effect::new(move |_| {
         unsent::belong_to(&live.channel);
+        if let Some(Whose(known)) = whose {
+            known.set(true);
+        }
         listen(&live, move |told| match told.event {
             Event::ThreadChanged { thread } | Event::AnswerEnded { thread, .. } => refresh(thread),
             Event::ThreadGone { thread } => rows.update(|rows| rows.retain(|r| r.id != thread)),
@@ -216,9 +221,10 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let problem = RwSignal::new(None::<AppError>);
     let deleted = RwSignal::new(false);
     let live: LiveStart = transcript.live;
+    let newest = Memo::new(move |_| shown.read().last().map(|s| s.id));
     let answering = Memo::new(move |_| shown.read().iter().any(|s| s.view.read().status == Some(Status::Running)));
 
-    let catch_up = catch_up(thread, head, shown, unsent);
+    let catch_up = catch_up(thread, head, more, shown, unsent);
     if !older {
         let catch_up = catch_up.clone();
         Effect::new(move |_| {
@@ -279,7 +285,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                 Ok(page) => {
                     more.set(page.more);
                     shown.update(|all| {
-                        let mut old: Vec<_> = page.messages.into_iter().map(show).collect();
+                        let new = |view: &MessageView| !all.iter().any(|s| s.id == view.id);
+                        let mut old: Vec<_> = page.messages.into_iter().filter(new).map(show).collect();
                         old.append(all);
                         *all = old;
                     });
@@ -331,7 +338,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                         </p>
                     </Show>
                     <For each=move || shown.get() key=|s| s.id let:item>
-                        <MessageBlock view=item.view thread again/>
+                        <MessageBlock view=item.view thread newest again/>
                     </For>
                     <For each=move || unsent.get() key=|u| (u.client, u.failed.clone()) let:item>
                         <PendingBlock item retry=post.clone() forget/>

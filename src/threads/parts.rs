@@ -1,16 +1,17 @@
 //! What the chat's screens are drawn with.
 
 use leptos::{html::Textarea, prelude::*};
+use leptos_router::hooks::use_location;
 
 use super::{
     model::{MessageView, ThreadRow},
-    unsent::{self, Unsent},
+    unsent::{self, Unsent, Whose},
 };
 use crate::{
     accounts::model::Me,
     error::AppError,
     types::{ClientId, MessageId, Role, Status, ThreadId},
-    ui::{button::IconButton, icon::Icon, notice::Problem, theme::Theme},
+    ui::{button::IconButton, icon::Icon, notice::Problem, raw_text::raw_text, theme::Theme},
 };
 
 /// The list of threads, newest first.
@@ -57,6 +58,7 @@ pub fn List(
 #[component]
 pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
     let me = me.unwrap_or(Me { email: String::new() });
+    let here = use_location().pathname;
     let label = match theme {
         Theme::System => "Theme: as the system. Switch to light",
         Theme::Light => "Theme: light. Switch to dark",
@@ -67,11 +69,11 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
             <span class="avatar" aria-hidden="true">{me.initials()}</span>
             <span class="who" title=me.email.clone()>{me.email.clone()}</span>
             <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
-            <form method="post" action="/chat?do=theme">
+            <form method="post" action=move || format!("{}?do=theme", here.get())>
                 <input type="hidden" name="theme" value=theme.next().as_str()/>
                 <IconButton icon=icondata_lu::LuSunMoon label/>
             </form>
-            <form method="post" action="/chat?do=sign-out">
+            <form method="post" action="/chat?do=sign-out" on:submit=move |_| unsent::forget_all()>
                 <IconButton icon=icondata_lu::LuLogOut label="Sign out"/>
             </form>
         </div>
@@ -108,7 +110,13 @@ pub fn ThreadHead(head: RwSignal<ThreadRow>) -> impl IntoView {
 
 /// One message. While an answer is being written it is shown as it comes; when it is whole, the server has rendered it.
 #[component]
-pub fn MessageBlock(view: ArcRwSignal<MessageView>, thread: ThreadId, again: Callback<MessageId>) -> impl IntoView {
+pub fn MessageBlock(
+    view: ArcRwSignal<MessageView>,
+    thread: ThreadId,
+    /// Only the newest answer can be tried again.
+    newest: Memo<Option<MessageId>>,
+    again: Callback<MessageId>,
+) -> impl IntoView {
     let (id, role) = view.with_untracked(|v| (v.id, v.role));
     let status = {
         let view = view.clone();
@@ -140,10 +148,12 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>, thread: ThreadId, again: Cal
         Some(view! {
             <div class="note">
                 <p>{text}</p>
+                <Show when=move || newest.get() == Some(id)>
                 <form method="post" action=format!("/chat/{thread}?do=again") on:submit=move |event| { event.prevent_default(); again.run(id); }>
                     <input type="hidden" name="answer" value=id.to_string()/>
                     <button type="submit" class="button"><Icon of=icondata_lu::LuRotateCw/>"Try again"</button>
                 </form>
+                </Show>
             </div>
         })
     };
@@ -202,8 +212,10 @@ pub fn Composer(
 ) -> impl IntoView {
     let area = NodeRef::<Textarea>::new();
     let of = StoredValue::new(draft);
+    let whose = use_context::<Whose>();
     Effect::new(move |_| {
-        if let Some(area) = area.get()
+        if whose.is_some_and(|Whose(known)| known.get())
+            && let Some(area) = area.get()
             && area.value().is_empty()
             && let Some(text) = unsent::draft(&of.read_value())
         {
@@ -241,7 +253,7 @@ pub fn Composer(
                 <input type="hidden" name="client" value=move || client.get().to_string()/>
                 {thread.map(|thread| view! { <input type="hidden" name="thread" value=thread.to_string()/> })}
                 <textarea name="text" aria-label="Your message" placeholder="Ask anything" rows="3" required=true maxlength="32000" node_ref=area
-                    on:keydown=on_key on:input=move |event| unsent::keep_draft(&of.read_value(), &event_target_value(&event))>{typed}</textarea>
+                    on:keydown=on_key on:input=move |event| unsent::keep_draft(&of.read_value(), &event_target_value(&event))>{raw_text()(&typed)}</textarea>
                 <button type="submit" class="button primary send" disabled=busy title="Send (Enter)" aria-label="Send"><Icon of=icondata_lu::LuArrowUp/></button>
             </form>
         </div>

@@ -36,13 +36,14 @@ pub async fn read_thread(thread: ThreadId) -> Result<ThreadRow, AppError> {
 /// A thread with the newest of its messages, or those above `before`.
 #[server]
 pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<Transcript, AppError> {
-    use super::{model::TRANSCRIPT_PAGE, sql};
+    use super::{markdown, model::TRANSCRIPT_PAGE, sql};
     use crate::{live, server::lanes};
     let mut lane = lanes::user().await?;
     let live = live::start(&mut lane).await?;
     let row = sql::thread(&mut lane, thread).await?;
     let (messages, more) = sql::transcript(&mut lane, thread, before, TRANSCRIPT_PAGE).await?;
     lane.commit().await?;
+    let messages = markdown::render(messages).await?;
     Ok(Transcript { thread: row, messages, more, live })
 }
 

@@ -1,10 +1,9 @@
 use sqlx::types::time::OffsetDateTime;
 
-use super::model::{MessageView, Place, Posted, ThreadRow, complete_blocks};
+use super::model::{MessageView, Place, Posted, ThreadRow};
 use crate::{
     error::AppError,
     server::lanes::UserLane,
-    threads::markdown,
     types::{ClientId, GenerationId, MessageId, Role, Status, ThreadId},
 };
 
@@ -130,6 +129,11 @@ pub async fn rename(lane: &mut UserLane, thread: ThreadId, title: &str) -> Resul
 }
 
 pub async fn delete(lane: &mut UserLane, thread: ThreadId) -> Result<(), AppError> {
+    // In the order in which the writer of an answer locks: its generation first. The other way round, the two deadlock.
+    sqlx::query("select id from app.generations where thread_id = $1 for update")
+        .bind(thread)
+        .fetch_all(lane.conn())
+        .await?;
     let done = sqlx::query("delete from app.threads where id = $1").bind(thread).execute(lane.conn()).await?;
     found(done.rows_affected())
 }
@@ -139,7 +143,7 @@ fn found(rows: u64) -> Result<(), AppError> {
 }
 
 /// The newest messages of the branch that ends with the thread's newest message, oldest first, and whether there are more.
-/// With `before`, those above that message.
+/// With `before`, those above that message. The texts are as they were written: see `markdown::render`.
 pub async fn transcript(
     lane: &mut UserLane,
     thread: ThreadId,
@@ -194,15 +198,13 @@ async fn branch(
 }
 
 fn message((id, seq, role, client_id, text, status, why, next_piece): MessageRow) -> MessageView {
-    let running = status == Some(Status::Running);
-    let complete = if running { complete_blocks(&text) } else { text.len() };
     MessageView {
         id,
         seq,
         role,
         client_id,
-        html: markdown::to_html(&text[..complete]),
-        text: text[complete..].to_owned(),
+        html: String::new(),
+        text,
         next_piece,
         status,
         why: why.unwrap_or_default(),

@@ -1,13 +1,20 @@
 //! What is on screen of a thread, and how what was read and what the stream tells become one picture.
 
+use std::time::Duration;
+
 use leptos::{prelude::*, task::spawn_local};
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
 
 use super::{
-    model::{MessageView, ThreadRow, complete_blocks},
+    model::{MessageView, ThreadRow, Transcript, complete_blocks},
     server_fns::open_thread,
     unsent::{self, Unsent},
 };
-use crate::types::{MessageId, Role, Status, ThreadId};
+use crate::{
+    error::AppError,
+    types::{MessageId, Role, Status, ThreadId},
+};
 
 /// A message on screen; its view changes while its answer is being written.
 #[derive(Clone)]
@@ -67,11 +74,24 @@ impl Shown {
 pub fn catch_up(
     thread: ThreadId,
     head: RwSignal<ThreadRow>,
+    more: RwSignal<bool>,
     shown: RwSignal<Vec<Shown>>,
     unsent: RwSignal<Vec<Unsent>>,
 ) -> impl Fn() + Clone + Send + Sync + 'static {
     let running = StoredValue::new(false);
     let again = StoredValue::new(false);
+    let read = move |page: Transcript| {
+        head.try_set(page.thread);
+        for view in &page.messages {
+            if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
+                unsent::drop_one(thread, unsent, client);
+            }
+        }
+        let whole = page.more;
+        if shown.try_update(|all| merge(all, page.messages)) == Some(false) {
+            more.try_set(whole);
+        }
+    };
     move || {
         if running.try_get_value().unwrap_or(true) {
             again.try_set_value(true);
@@ -80,30 +100,44 @@ pub fn catch_up(
         running.set_value(true);
         spawn_local(async move {
             loop {
-                if let Ok(page) = open_thread(thread, None).await {
-                    head.try_set(page.thread);
-                    for view in &page.messages {
-                        if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
-                            unsent::drop_one(thread, unsent, client);
-                        }
+                again.try_set_value(false);
+                match open_thread(thread, None).await {
+                    Ok(page) => read(page),
+                    // What happened is not on screen yet: it is tried again until it is.
+                    Err(AppError::Unavailable | AppError::Internal { .. } | AppError::TooMany { .. }) => {
+                        pause().await;
+                        again.try_set_value(true);
                     }
-                    shown.try_update(|all| merge(all, page.messages));
+                    Err(_) => {}
                 }
                 if again.try_get_value() != Some(true) {
                     break;
                 }
-                again.try_set_value(false);
             }
             running.try_set_value(false);
         });
     }
 }
 
-/// What was read replaces what is shown from its first message on.
-fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) {
-    let Some(first) = read.first().map(|view| view.seq) else { return };
+/// Some seconds, in the browser.
+async fn pause() {
+    let wait = js_sys::Promise::new(&mut |resolve, _| {
+        set_timeout(move || drop(resolve.call0(&JsValue::NULL)), Duration::from_secs(2));
+    });
+    drop(JsFuture::from(wait).await);
+}
+
+/// What was read replaces what is shown from its first message on. False: the two do not touch, because more was said in
+/// between than a page holds; then what was read is all that is shown.
+fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) -> bool {
+    let Some(first) = read.first() else { return true };
+    let (id, seq) = (first.id, first.seq);
     let known = std::mem::take(all);
-    all.extend(known.iter().filter(|s| s.view.with_untracked(|v| v.seq) < first).cloned());
+    let touch =
+        known.iter().any(|s| s.id == id) || known.first().is_none_or(|s| s.view.with_untracked(|v| v.seq) >= seq);
+    if touch {
+        all.extend(known.iter().filter(|s| s.view.with_untracked(|v| v.seq) < seq).cloned());
+    }
     for view in read {
         match known.iter().find(|s| s.id == view.id) {
             Some(old) => {
@@ -113,4 +147,5 @@ fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) {
             None => all.push(show(view)),
         }
     }
+    touch
 }

@@ -18,13 +18,22 @@ pub struct Unsent {
     pub failed: Option<AppError>,
 }
 
+/// Whose the storage is, once that is known: before, nothing is taken from it.
+#[derive(Clone, Copy)]
+pub struct Whose(pub RwSignal<bool>);
+
+/// Forgets everything: whoever signs out leaves nothing behind.
+pub fn forget_all() {
+    if let Ok(Some(storage)) = window().local_storage() {
+        drop(storage.clear());
+    }
+}
+
 /// What is kept here belongs to one person. Whoever signs in next does not find it, and does not lose it by signing in
 /// again after their session has lapsed. Browser only; `whose` names the person without saying who they are.
 pub fn belong_to(whose: &str) {
     if read("moat:whose").as_deref() != Some(whose) {
-        if let Ok(Some(storage)) = window().local_storage() {
-            drop(storage.clear());
-        }
+        forget_all();
         write("moat:whose", whose);
     }
 }
@@ -35,28 +44,34 @@ pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
         return;
     };
     let mut found: Vec<Unsent> = serde_json::from_str(&json).unwrap_or_default();
-    found.retain(|u| !shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client)));
+    found.retain(|u| {
+        let arrived = shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client));
+        if arrived {
+            keep(thread, u.client, None);
+        }
+        !arrived
+    });
     for unsent in &mut found {
         unsent.failed.get_or_insert(AppError::Unavailable);
     }
     list.set(found);
-    store(thread, list);
 }
 
 /// Adds one, or replaces the one with the same id.
 pub fn put(thread: ThreadId, list: RwSignal<Vec<Unsent>>, unsent: Unsent) {
+    keep(thread, unsent.client, Some(&unsent));
+    // The page may be gone by the time that its request fails; the storage is not.
     list.try_update(|all| match all.iter_mut().find(|u| u.client == unsent.client) {
         Some(old) => *old = unsent,
         None => all.push(unsent),
     });
-    store(thread, list);
 }
 
 /// It has arrived, or nobody wants it any more.
 pub fn drop_one(thread: ThreadId, list: RwSignal<Vec<Unsent>>, client: ClientId) {
     if list.try_with_untracked(|all| all.iter().any(|u| u.client == client)) == Some(true) {
-        list.update(|all| all.retain(|u| u.client != client));
-        store(thread, list);
+        keep(thread, client, None);
+        list.try_update(|all| all.retain(|u| u.client != client));
     }
 }
 
@@ -73,10 +88,12 @@ fn key(thread: ThreadId) -> String {
     format!("moat:unsent:{thread}")
 }
 
-fn store(thread: ThreadId, list: RwSignal<Vec<Unsent>>) {
-    let json = list.with_untracked(|all| {
-        if all.is_empty() { String::new() } else { serde_json::to_string(all).unwrap_or_default() }
-    });
+/// Changes one entry of what is stored: another window may have put its own beside it.
+fn keep(thread: ThreadId, client: ClientId, unsent: Option<&Unsent>) {
+    let mut all: Vec<Unsent> = read(&key(thread)).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    all.retain(|u| u.client != client);
+    all.extend(unsent.cloned());
+    let json = if all.is_empty() { String::new() } else { serde_json::to_string(&all).unwrap_or_default() };
     write(&key(thread), &json);
 }
 

@@ -4,4 +4,5 @@ pub mod button;
 pub mod form;
 pub mod icon;
 pub mod notice;
+pub mod raw_text;
 pub mod theme;

@@ -1,0 +1,44 @@
+//! What a process does by itself: clearing up, a little at a time, each thing in a lane of its own.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{lanes::Reason, state::AppState};
+use crate::{accounts, answers, error::AppError, live};
+
+/// How often it is looked for answers whose writer died.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How often old rows are forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+/// Seconds that the feed is kept for clients that come back.
+const KEEP_FEED: f64 = 3600.0;
+
+/// Until the server stops. What fails is logged and tried again.
+pub async fn run(state: AppState) {
+    let mut forgot = None::<Instant>;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            () = state.stopping.cancelled() => return,
+        }
+        let mut outcome = answers::run::sweep(&state).await;
+        if forgot.is_none_or(|at| at.elapsed() > FORGET) {
+            forgot = Some(Instant::now());
+            outcome = outcome.and(forget(&state).await);
+        }
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "clearing up");
+        }
+    }
+}
+
+/// One round of forgetting. Two lanes: the feed's head is locked while it is pruned, and every stream waits for that.
+pub async fn forget(state: &AppState) -> Result<(), AppError> {
+    let mut lane = state.lanes.service(Reason::Sweep).await?;
+    live::sql::prune(&mut lane, KEEP_FEED).await?;
+    lane.commit().await?;
+    let mut lane = state.lanes.service(Reason::Sweep).await?;
+    accounts::sql::sweep(&mut lane).await?;
+    lane.commit().await
+}
