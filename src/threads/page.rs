@@ -229,6 +229,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
         let catch_up = catch_up.clone();
         Effect::new(move |_| {
             let catch_up = catch_up.clone();
+            unsent::belong_to(&live.channel);
             unsent::load(thread, unsent, &shown.read_untracked());
             listen(&live, move |told| match told.event {
                 Event::AnswerChunk { thread: of, message, n, text } if of == thread => {

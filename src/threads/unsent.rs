@@ -1,6 +1,8 @@
 //! Messages that were sent but not yet confirmed, and drafts: in the browser's own storage, so that neither a failed request
 //! nor a closed window loses what somebody typed. Sending an unsent message again uses its id again, and so can't double it.
 
+use std::cell::RefCell;
+
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -29,18 +31,26 @@ pub fn forget_all() {
     }
 }
 
-/// What is kept here belongs to one person. Whoever signs in next does not find it, and does not lose it by signing in
-/// again after their session has lapsed. Browser only; `whose` names the person without saying who they are.
-pub fn belong_to(whose: &str) {
-    if read("moat:whose").as_deref() != Some(whose) {
-        forget_all();
-        write("moat:whose", whose);
+thread_local! {
+    /// Names the person whose page this is without saying who they are; a part of every key.
+    static PERSON: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// What is kept here belongs to one person: whoever signs in next does not find it. Somebody who signs in again after
+/// their session has ended does. Browser only; before this call nothing is read or kept.
+pub fn belong_to(person: &str) {
+    PERSON.set(person.to_owned());
+    let Ok(Some(storage)) = window().local_storage() else { return };
+    let keys: Vec<String> = (0..storage.length().unwrap_or(0)).filter_map(|i| storage.key(i).ok()?).collect();
+    let own = key("");
+    for other in keys.iter().filter(|key| !key.starts_with(&own)) {
+        drop(storage.remove_item(other));
     }
 }
 
 /// What an earlier page of this browser could not send. Browser only.
 pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
-    let Some(json) = read(&key(thread)) else {
+    let Some(json) = read(&unsent_key(thread)) else {
         return;
     };
     let mut found: Vec<Unsent> = serde_json::from_str(&json).unwrap_or_default();
@@ -77,32 +87,43 @@ pub fn drop_one(thread: ThreadId, list: RwSignal<Vec<Unsent>>, client: ClientId)
 
 /// What was typed into a box and not sent.
 pub fn draft(of: &str) -> Option<String> {
-    read(&format!("moat:draft:{of}"))
+    read(&key(&format!("draft:{of}")))
 }
 
 pub fn keep_draft(of: &str, text: &str) {
-    write(&format!("moat:draft:{of}"), text);
+    write(&key(&format!("draft:{of}")), text);
 }
 
-fn key(thread: ThreadId) -> String {
-    format!("moat:unsent:{thread}")
+fn key(name: &str) -> String {
+    PERSON.with_borrow(|person| format!("moat:{person}:{name}"))
+}
+
+fn unsent_key(thread: ThreadId) -> String {
+    key(&format!("unsent:{thread}"))
 }
 
 /// Changes one entry of what is stored: another window may have put its own beside it.
-fn keep(thread: ThreadId, client: ClientId, unsent: Option<&Unsent>) {
-    let mut all: Vec<Unsent> = read(&key(thread)).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+fn keep(thread: ThreadId, client: ClientId, changed: Option<&Unsent>) {
+    let mut all: Vec<Unsent> =
+        read(&unsent_key(thread)).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
     all.retain(|u| u.client != client);
-    all.extend(unsent.cloned());
+    all.extend(changed.cloned());
     let json = if all.is_empty() { String::new() } else { serde_json::to_string(&all).unwrap_or_default() };
-    write(&key(thread), &json);
+    write(&unsent_key(thread), &json);
 }
 
 fn read(key: &str) -> Option<String> {
+    if PERSON.with_borrow(String::is_empty) {
+        return None;
+    }
     window().local_storage().ok()??.get_item(key).ok()?
 }
 
 /// A full or forbidden storage is no reason to stop somebody from writing.
 fn write(key: &str, value: &str) {
+    if PERSON.with_borrow(String::is_empty) {
+        return;
+    }
     if let Ok(Some(storage)) = window().local_storage() {
         drop(if value.is_empty() { storage.remove_item(key) } else { storage.set_item(key, value) });
     }
