@@ -556,3 +556,26 @@ async fn a_link_puts_no_words_into_our_pages_and_no_address_into_our_answers() {
     assert!(!format!("{:?}", answer.headers).contains("evil.example"), "{:?}", answer.headers);
     assert_ne!(answer.headers["x-request-id"], "mine");
 }
+
+#[tokio::test]
+async fn a_form_that_is_sent_after_the_session_has_ended_brings_back_what_was_typed() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = start(&app, &ada, "first").await;
+    ended(&app, &ada, &thread).await;
+    assert_eq!(app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await.status, 200);
+    let text = "kept </textarea><b>&";
+    for cookie in [ada.cookie(), String::new()] {
+        let mut form =
+            post(&format!("/chat/{thread}?do=send"), &[("client", &fresh()), ("thread", &thread), ("text", text)]);
+        form.headers_mut().insert(header::COOKIE, cookie.parse().unwrap());
+        form.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+        let answer = app.send(form).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        let html = scraper::Html::parse_document(&answer.body);
+        let area = html.select(&scraper::Selector::parse("textarea").unwrap()).next().unwrap();
+        assert_eq!(area.text().collect::<String>(), text);
+        assert!(answer.body.contains(&format!("/sign-in?next=%2Fchat%2F{thread}")), "{}", answer.body);
+    }
+    assert_eq!(count(&app, "select count(*) from app.messages").await, 2);
+}

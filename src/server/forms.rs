@@ -59,7 +59,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
         }
         Ok(answer) => answer,
         Err((AppError::Unauthenticated, gone)) if *name != "sign-in" => {
-            let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, "/sign-in")]).into_response();
+            let mut response = signed_out(parts.uri.path(), &bytes);
             copy_cookies(&gone.headers, response.headers_mut());
             response
         }
@@ -82,6 +82,24 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             response
         }
     }
+}
+
+/// For a form whose sender is not signed in any more. What was written comes back in a page of its own, since neither the
+/// page that it stood on nor a redirect could show it.
+pub fn signed_out(path: &str, body: &[u8]) -> Response {
+    let next: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+    let Some((_, text)) = typed(body).into_iter().find(|(name, text)| name == "text" && !text.is_empty()) else {
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/sign-in?next={next}"))]).into_response();
+    };
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    let page = format!(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>You are signed out · moat</title></head><body><main>\
+         <h1>You are signed out</h1><p>Your message was not sent. Copy it before you <a href=\"/sign-in?next={next}\">sign in</a>.</p>\
+         <p><label for=\"text\">What you wrote</label></p><textarea id=\"text\" readonly rows=\"12\" cols=\"60\">\n{text}</textarea>\
+         </main></body></html>"
+    );
+    (StatusCode::UNAUTHORIZED, axum::response::Html(page)).into_response()
 }
 
 fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap) {

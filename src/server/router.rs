@@ -302,9 +302,11 @@ async fn signed_in_page(request: Request, next: Next) -> Response {
     if is_somebody(&request) {
         return next.run(request).await;
     }
-    let path = request.uri().path();
-    let next: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
-    (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/sign-in?next={next}"))]).into_response()
+    let (parts, body) = request.into_parts();
+    match to_bytes(body, forms::BODY_MAX).await {
+        Ok(bytes) => forms::signed_out(parts.uri.path(), &bytes),
+        Err(_) => AppError::TooLarge.into_response(),
+    }
 }
 
 async fn signed_in_fetch(request: Request, next: Next) -> Response {
