@@ -15,7 +15,7 @@ run: setup ## build for release and start the server (ARGS='...' are handed to i
 build: ## the release build alone
 	@source scripts/env && build_release
 
-dev: setup ## a debug build that rebuilds and reloads when a file changes
+dev: setup ## a debug build that is built again and restarted when a file changes
 	@source scripts/env && exec cargo leptos watch
 
 test: ## set up, then formatting, lints, builds, tests and browser tests

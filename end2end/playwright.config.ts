@@ -9,7 +9,7 @@ export default defineConfig({
   globalSetup: "./support/setup.ts",
   workers: 2,
   fullyParallel: true,
-  retries: 0,
+  retries: 1,
   timeout: 60_000,
   expect: { timeout: 15_000 },
   reporter: "list",

@@ -119,7 +119,7 @@ pub async fn app_with_model() -> (App, Model) {
     let db = Db::new().await;
     let config =
         config(&["--answerer", "openai", "--openai-url", &url, "--openai-key", "sk-test", "--openai-model", "a-model"]);
-    let mut state = moat::server::cli::state(config.clone(), db.lanes(8), SECRET).unwrap();
+    let mut state = moat::server::boot::state(config.clone(), db.lanes(8), SECRET).unwrap();
     state.answerer = Arc::new(OpenAi::with_patience(&config, Duration::from_millis(1500)).unwrap());
     (App::of(db, state).await, model)
 }
@@ -217,7 +217,7 @@ async fn the_answerer_is_told_whose_turn_it_is() {
     }
     let db = Db::new().await;
     let turns = Arc::new(Mutex::new(Vec::new()));
-    let mut state = moat::server::cli::state(config(&[]), db.lanes(8), SECRET).unwrap();
+    let mut state = moat::server::boot::state(config(&[]), db.lanes(8), SECRET).unwrap();
     state.answerer = Arc::new(Listener(turns.clone()));
     let app = App::of(db, state).await;
     let ada = app.sign_up("ada@example.org").await;

@@ -16,7 +16,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use http_body_util::BodyExt;
 use moat::{
     server::{
-        cli,
+        boot,
         config::Config,
         lanes::{Lanes, Opening},
         migrate,
@@ -187,7 +187,7 @@ impl App {
     }
 
     pub async fn on(db: Db, config: Config) -> Self {
-        let state = cli::state(config, db.lanes(8), SECRET).unwrap();
+        let state = boot::state(config, db.lanes(8), SECRET).unwrap();
         Self::of(db, state).await
     }
 

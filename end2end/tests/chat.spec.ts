@@ -297,7 +297,7 @@ test("Enter pressed twice while the first is on its way makes one chat", async (
   await expect(chatList(page)).toHaveText([text]);
 });
 
-test("a first message whose confirmation was lost makes one chat when it is sent again", async ({ page, complaints }) => {
+for (const reload of [false, true]) test(`a first message whose confirmation was lost makes one chat when it is sent again${reload ? " after a reload" : ""}`, async ({ page, complaints }) => {
   complaints.allow(cut);
   await newcomer(page);
   await awake(page);
@@ -311,6 +311,11 @@ test("a first message whose confirmation was lost makes one chat when it is sent
   await expect(page.getByRole("alert")).toContainText("The server can't be reached right now.");
   await expect(box(page)).toHaveValue(text);
   await page.unroute("**/start_thread");
+  if (reload) {
+    await page.reload();
+    await awake(page);
+    await expect(box(page)).toHaveValue(text);
+  }
   await box(page).press("Enter");
   await expect(page).toHaveURL(/\/chat\/.+/);
   await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${text}`);

@@ -1,39 +1,22 @@
 //! The commands. Each says what it did in words, and ends with a status that a script can use.
 
 use std::{
-    fs,
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
     process::ExitCode,
-    sync::Arc,
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
-use leptos::config::LeptosOptions;
-use sqlx::postgres::PgConnectOptions;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    boot::{Database, Logins, Stop, kept, state},
     check,
-    config::{AnswererKind, BadSetting, Config},
-    demo, jobs,
-    jwt::Tokens,
-    keys::{self, Keys},
-    lanes::{self, Lanes},
-    migrate::{self, MigrateError},
-    openai::OpenAi,
-    passwords::Passwords,
-    postgres::{self, Durability, Embedded, PostgresError},
-    router,
+    config::Config,
+    demo, jobs, keys,
+    lanes::Lanes,
+    postgres, router,
     state::AppState,
     telemetry,
-};
-use crate::{
-    answers::{answerer::Answerer, embedded},
-    error::AppError,
-    guide::library::Library,
-    live::hub::Hub,
 };
 
 /// Private AI chat in which Postgres itself is the wall between people.
@@ -85,27 +68,6 @@ enum DbRole {
     Super,
 }
 
-/// Why a command ended early.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
-    #[error(transparent)]
-    Postgres(#[from] PostgresError),
-    #[error(transparent)]
-    Migrate(#[from] MigrateError),
-    #[error("The database does not answer: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error(transparent)]
-    App(#[from] AppError),
-    #[error("{what}: {cause}")]
-    Io { what: String, cause: io::Error },
-    #[error("The wall has a hole, so the server does not start. `moat check` shows the same report.\n{0}")]
-    Hole(String),
-    #[error("{0}")]
-    Words(String),
-}
-
 impl Cli {
     /// Runs the command to its end.
     pub fn run(self) -> ExitCode {
@@ -135,115 +97,6 @@ impl Cli {
             }
         }
     }
-}
-
-/// The two logins of a database that is ready.
-struct Logins {
-    user: PgConnectOptions,
-    service: PgConnectOptions,
-}
-
-/// A database that is up to date, and how to let go of it.
-struct Database {
-    logins: Logins,
-    embedded: Option<Embedded>,
-    secret: String,
-}
-
-impl Database {
-    /// Starts or adopts the embedded cluster, or connects to the one of the settings; migrates when it may.
-    async fn open(config: &Config) -> Result<Self, Stop> {
-        if let (Some(user_url), Some(service_url)) = (&config.database_url, &config.service_url) {
-            let logins = Logins { user: lanes::options(user_url)?, service: lanes::options(service_url)? };
-            if let Some(owner) = &config.migrate_url {
-                let (user_password, service_password) = (password(user_url), password(service_url));
-                migrate::migrate(
-                    &lanes::options(owner)?,
-                    (&logins.user, user_password.as_deref()),
-                    (&logins.service, service_password.as_deref()),
-                )
-                .await?;
-            }
-            return Ok(Self { logins, embedded: None, secret: config.secret.clone().unwrap_or_default() });
-        }
-        let embedded = Embedded::start(&config.data, config.pg_bin.as_deref(), Durability::Fsync).await?;
-        let logins =
-            Logins { user: embedded.options(postgres::USER_LOGIN), service: embedded.options(postgres::SERVICE_LOGIN) };
-        migrate::migrate(&embedded.owner(), (&logins.user, None), (&logins.service, None)).await?;
-        let secret = match &config.secret {
-            Some(secret) => secret.clone(),
-            None => kept(&embedded.folder().join("secret"), 32, || {
-                keys::fresh_secret().map_err(|e| Stop::Words(e.to_string()))
-            })?,
-        };
-        Ok(Self { logins, embedded: Some(embedded), secret })
-    }
-
-    fn leave(self) -> Result<(), Stop> {
-        if let Some(embedded) = self.embedded {
-            embedded.leave()?;
-        }
-        Ok(())
-    }
-}
-
-/// A line in a file that only we may read; made when it is not there, whole or not at all, and once even by two processes.
-fn kept(path: &Path, shortest: usize, make: impl FnOnce() -> Result<String, Stop>) -> Result<String, Stop> {
-    let io = |cause| Stop::Io { what: format!("keep {}", path.display()), cause };
-    if !path.exists() {
-        let half = path.with_extension(format!("half-{}", std::process::id()));
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half).map_err(io)?;
-        writeln!(file, "{}", make()?).and_then(|()| file.sync_all()).map_err(io)?;
-        match fs::hard_link(&half, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(io(error)),
-            _ => fs::remove_file(&half).map_err(io)?,
-        }
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(io)?;
-    let text = fs::read_to_string(path).map_err(io)?.trim().to_owned();
-    if text.len() < shortest {
-        return Err(Stop::Words(format!("{} is damaged: restore it, or remove it and sign in again.", path.display())));
-    }
-    Ok(text)
-}
-
-fn password(url: &str) -> Option<String> {
-    reqwest::Url::parse(url).ok()?.password().map(|encoded| {
-        let pair = format!("p={}", encoded.replace('+', "%2B"));
-        form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
-    })
-}
-
-/// Everything that serves requests, without listening yet.
-pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, AppError> {
-    let guide = Arc::new(Library::shipped());
-    let answerer: Arc<dyn Answerer> = match config.answerer {
-        AnswererKind::Embedded => Arc::new(embedded::Embedded::new(guide.clone())),
-        AnswererKind::Openai => Arc::new(OpenAi::new(&config).map_err(|e| AppError::invalid(e.setting, &e.why))?),
-    };
-    let hashed =
-        std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("hash.txt"))).is_some_and(|p| p.exists());
-    let keys = Keys::new(secret.as_bytes());
-    Ok(AppState {
-        leptos: LeptosOptions::builder()
-            .output_name("moat")
-            .site_root(config.site.to_string_lossy().into_owned())
-            .site_pkg_dir("pkg")
-            .site_addr(config.addr)
-            .hash_files(hashed && !cfg!(debug_assertions))
-            .build(),
-        tokens: Tokens::new(&keys.jwt),
-        keys,
-        passwords: Passwords::new(2)?,
-        hub: Hub::new(lanes.clone()),
-        lanes,
-        answerer,
-        guide,
-        tasks: TaskTracker::new(),
-        stopping: CancellationToken::new(),
-        config: Arc::new(config),
-    })
 }
 
 async fn serve(config: Config) -> Result<(), Stop> {

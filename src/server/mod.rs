@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `config`, `cli`, `state` | the settings, the commands, what a request can reach |
+//! | `config`, `cli`, `boot`, `state` | the settings, the commands, how a server comes up, what a request can reach |
 //! | `postgres`, `migrate`, `check` | the embedded cluster, the schema, the proof that the wall stands |
 //! | `lanes`, `db_error` | the only ways to the database, and what its errors become |
 //! | `keys`, `jwt`, `caller`, `session`, `passwords` | who is asking |
@@ -10,6 +10,7 @@
 //! | `openai` | the client of a model server |
 //! | `jobs`, `telemetry` | what a process does by itself, logs |
 
+pub mod boot;
 pub mod caller;
 pub mod check;
 pub mod cli;

@@ -3,6 +3,8 @@
 //! Every process that uses a data folder holds a shared lock on `use.lock`; the system drops it however the process ends.
 //! Whoever leaves and can take that lock alone was the last, and stops the cluster. After a `kill -9` nobody does, and the
 //! next start finds the cluster running and adopts it.
+//!
+//! One file, since finding, making, starting and leaving a cluster rest on the same few facts about its folder.
 
 use std::{
     fs::{self, File, OpenOptions},

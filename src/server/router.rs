@@ -1,4 +1,5 @@
 //! Every door there is: the table below and the server functions. A door is for the signed-in unless it says otherwise.
+//! One file, so that who gets in can be read from top to bottom.
 
 use std::{net::SocketAddr, time::Duration};
 

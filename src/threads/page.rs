@@ -1,4 +1,5 @@
-//! The chat's screens: the list with a pane beside it, a new chat, an open one.
+//! The chat's screens: the list with a pane beside it, a new chat, an open one. One file, since the three are one frame
+//! and share what the stream tells.
 
 use leptos::{prelude::*, task::spawn_local};
 use leptos_meta::Title;
@@ -140,6 +141,16 @@ pub fn NewChat() -> impl IntoView {
     let client = SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner();
     let client = RwSignal::new(client);
     let problem = RwSignal::new(back.map(|b| b.error));
+    // The id of a first try stays with the draft: if only its confirmation was lost, sending the draft again after a reload
+    // finds the chat that it made.
+    let whose = use_context::<Whose>();
+    Effect::new(move |_| {
+        if whose.is_some_and(|Whose(known)| known.get())
+            && let Some(id) = unsent::draft("new-id").and_then(|id| id.parse().ok())
+        {
+            client.set(id);
+        }
+    });
     let sending = RwSignal::new(false);
     let navigate = use_navigate();
     let send = move |text: String, accepted: Callback<()>| {
@@ -147,16 +158,19 @@ pub fn NewChat() -> impl IntoView {
             return;
         }
         sending.set(true);
+        unsent::keep_draft("new-id", &client.get_untracked().to_string());
         let navigate = navigate.clone();
         spawn_local(async move {
             match start_thread(client.get_untracked(), text).await {
                 Ok(posted) => {
                     accepted.run(());
+                    unsent::keep_draft("new-id", "");
                     navigate(&format!("/chat/{}", posted.thread), Default::default());
                 }
                 // The text stays in the box, and the id with it: sending again can't make a second thread.
                 Err(error @ AppError::Conflict { .. }) => {
                     client.set(ClientId::fresh());
+                    unsent::keep_draft("new-id", "");
                     problem.set(Some(error));
                 }
                 Err(error) => problem.set(Some(error)),
