@@ -54,18 +54,14 @@ pub fn cookie_names(secure: bool) -> CookieNames {
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let headers = request.headers();
     let (ip, user_agent) = (peer(&request), user_agent(headers));
+    let somebody = move |user, session, issued_at| {
+        Caller::User(Opening { user, session: Some(session), issued_at, ip: ip.to_string(), user_agent })
+    };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let claims = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).map(|t| state.tokens.verify(t.trim()));
         return match claims {
             Some(Ok(claims)) => {
-                let opening = Opening {
-                    user: claims.sub,
-                    session: Some(claims.sid),
-                    issued_at: claims.iat,
-                    ip: ip.to_string(),
-                    user_agent,
-                };
-                request.extensions_mut().insert(Caller::User(opening));
+                request.extensions_mut().insert(somebody(claims.sub, claims.sid, claims.iat));
                 next.run(request).await
             }
             Some(Err(error)) => {
@@ -81,14 +77,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     let jar = CookieJar::from_headers(headers);
     let access = jar.get(names.access).and_then(|c| state.tokens.verify(c.value()).ok());
     if let Some(claims) = access.filter(|c| c.exp - now() > RENEW_BEFORE) {
-        let opening = Opening {
-            user: claims.sub,
-            session: Some(claims.sid),
-            issued_at: claims.iat,
-            ip: ip.to_string(),
-            user_agent,
-        };
-        request.extensions_mut().insert(Caller::User(opening));
+        request.extensions_mut().insert(somebody(claims.sub, claims.sid, claims.iat));
         return next.run(request).await;
     }
     let Some(cookie) = jar.get(names.refresh) else {
@@ -103,8 +92,7 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         Ok(Some((user, session, child))) => {
             let issued_at = now();
             let cookies = session_cookies(&state, user, session, &child, issued_at);
-            let opening = Opening { user, session: Some(session), issued_at, ip: ip.to_string(), user_agent };
-            request.extensions_mut().insert(Caller::User(opening));
+            request.extensions_mut().insert(somebody(user, session, issued_at));
             with_cookies(next.run(request).await, cookies)
         }
         Ok(None) => {
