@@ -112,7 +112,7 @@ grant usage, create on schema app to moat_definer;
 grant usage, create on schema gate to moat_definer;
 
 -- The opening of a user lane. Names the role the transaction goes on as; 'none' is the login role, which may do nothing.
--- p_sid is NULL for tokens of an outside issuer, which have no session here. p_org is for workspaces.
+-- p_sid is NULL for work on the command line, which has an account and no session. p_org is for workspaces.
 create function gate.open(p_sub uuid, p_sid uuid, p_iat timestamptz, p_org uuid) returns text
 language plpgsql stable security definer set search_path = '' as $$
 begin

@@ -16,7 +16,7 @@ pub struct Said {
     pub text: String,
 }
 
-/// Whom the answer is for. Leaves the process only where a provider has a place for it, and then hashed.
+/// Whom the answer is for. No answerer of today sends it on: it must not leave the process but hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     pub user_id: UserId,

@@ -119,7 +119,8 @@ export function start(name, after) {
   ask();
 }
 
-// Tells `tell` every event after `after`, those that came before this call included. Null: too long ago, read anew.
+// Tells `tell` every event after `after`, those that came before this call included. A negative id: what it
+// missed is too long ago, read anew.
 export function subscribe(after, tell) {
   const id = nextId++;
   listeners.set(id, { tell });

@@ -66,7 +66,7 @@ pub struct ServiceLane(Lane);
 #[derive(Clone, Debug)]
 pub struct Opening {
     pub user: UserId,
-    /// `None` for a token of an outside issuer and for work on the command line.
+    /// `None` for work on the command line, which has an account and no session.
     pub session: Option<SessionId>,
     /// Seconds since 1970.
     pub issued_at: i64,
