@@ -1,5 +1,6 @@
 //! The page's frame in HTML, and the pages. Every page is rendered whole on the server, so that it reads without a script
-//! and has its status before its first byte.
+//! and has its status before its first byte. Two tables: [`App`] wakes up in the browser, [`Plain`] never does and
+//! so costs no script at all.
 
 use leptos::prelude::*;
 use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
@@ -14,11 +15,25 @@ use crate::{
     error::AppError,
     guide::page::{GuideIndex, GuideReader},
     threads::page::{Chats, NewChat, OpenChat},
-    ui::{notice::Failed, raw_text::raw_text, theme},
+    ui::{
+        notice::{Elsewhere, Failed},
+        raw_text::raw_text,
+        theme,
+    },
 };
 
-/// The document around every page.
+/// The document around a page of [`App`].
 pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let scripts = view! { <HydrationScripts options=options.clone()/> };
+    document(options, scripts.into_any(), view! { <App/> }.into_any())
+}
+
+/// The document around a page of [`Plain`].
+pub fn plain_shell(options: LeptosOptions) -> impl IntoView {
+    document(options, ().into_any(), view! { <Plain/> }.into_any())
+}
+
+fn document(options: LeptosOptions, scripts: AnyView, body: AnyView) -> impl IntoView {
     let theme = use_context::<theme::Theme>().unwrap_or_default();
     view! {
         <!DOCTYPE html>
@@ -28,25 +43,38 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content"/>
                 <meta name="color-scheme" content="light dark"/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
-                <HashedStylesheet options=options.clone() id="leptos"/>
-                <HydrationScripts options/>
+                <HashedStylesheet options id="leptos"/>
+                {scripts}
                 <MetaTags/>
             </head>
-            <body>
-                <App/>
-            </body>
+            <body>{body}</body>
         </html>
     }
 }
 
+/// The pages that wake up.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
-    let safe = raw_text();
     view! {
-        <Title formatter=move |title: String| {
-            if title.is_empty() { "moat".to_owned() } else { safe(&format!("{title} · moat")) }
-        }/>
+        <PageTitle/>
+        <Router>
+            <Routes fallback=Elsewhere>
+                <ParentRoute path=path!("/chat") view=Chats ssr=SsrMode::Async>
+                    <Route path=path!("") view=NewChat/>
+                    <Route path=path!(":id") view=OpenChat/>
+                </ParentRoute>
+            </Routes>
+        </Router>
+    }
+}
+
+/// The pages that are HTML and forms. The browser's build does not contain them.
+#[component]
+pub fn Plain() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <PageTitle/>
         <Router>
             <Routes fallback=|| view! { <main class="page"><Failed error=AppError::NotFound/></main> }>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>
@@ -54,11 +82,17 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/sign-up") view=SignUp ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>
                 <Route path=path!("/guide/:page") view=GuideReader ssr=SsrMode::Async/>
-                <ParentRoute path=path!("/chat") view=Chats ssr=SsrMode::Async>
-                    <Route path=path!("") view=NewChat/>
-                    <Route path=path!(":id") view=OpenChat/>
-                </ParentRoute>
             </Routes>
         </Router>
+    }
+}
+
+#[component]
+fn PageTitle() -> impl IntoView {
+    let safe = raw_text();
+    view! {
+        <Title formatter=move |title: String| {
+            if title.is_empty() { "moat".to_owned() } else { safe(&format!("{title} · moat")) }
+        }/>
     }
 }

@@ -5,7 +5,8 @@
 //! what a screen shows (`<room>/model.rs`), which a component draws (`<room>/page.rs`, `<room>/parts.rs`).
 //!
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`live`] (what
-//! changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`].
+//! changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
 
@@ -17,6 +18,7 @@ pub mod answers;
 pub mod app;
 pub mod error;
 pub mod guide;
+pub mod json;
 pub mod live;
 #[cfg(feature = "ssr")]
 pub mod server;

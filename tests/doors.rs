@@ -22,11 +22,24 @@ fn server_fns() -> BTreeSet<&'static str> {
 #[tokio::test]
 async fn the_pages_of_the_app_are_the_pages_of_the_table() {
     let _app = App::new().await;
-    let pages: BTreeSet<String> =
-        leptos_axum::generate_route_list(moat::app::App).iter().map(|route| route.path().to_owned()).collect();
-    let table: BTreeSet<String> =
-        ROUTES.iter().filter(|d| d.serves == Serves::Page).map(|d| d.path.to_owned()).collect();
-    assert_eq!(pages, table);
+    let waking = leptos_axum::generate_route_list(moat::app::App);
+    let plain = leptos_axum::generate_route_list(moat::app::Plain);
+    for (serves, pages) in [(Serves::App, waking), (Serves::Plain, plain)] {
+        let pages: BTreeSet<String> = pages.iter().map(|route| route.path().to_owned()).collect();
+        let table: BTreeSet<String> = ROUTES.iter().filter(|d| d.serves == serves).map(|d| d.path.to_owned()).collect();
+        assert_eq!(pages, table, "{serves:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_page_names_no_script_and_the_chat_does() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    for door in ROUTES.iter().filter(|d| matches!(d.serves, Serves::App | Serves::Plain)) {
+        let path = door.path.replace("{page}", "chats").replace("{id}", "20000000-0000-4000-8000-000000000001");
+        let page = app.page(Some(&ada), &path).await;
+        assert_eq!(page.body.contains(".wasm"), door.serves == Serves::App, "{path}");
+    }
 }
 
 #[tokio::test]
@@ -43,7 +56,7 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
         match (door.open, door.serves) {
             (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, _) => assert_eq!(answer.status, StatusCode::OK, "{path}"),
-            (false, Serves::Page) => {
+            (false, Serves::App | Serves::Plain) => {
                 assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
                 assert!(answer.headers[header::LOCATION].to_str().unwrap().starts_with("/sign-in?next="), "{path}");
             }

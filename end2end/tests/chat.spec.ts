@@ -345,3 +345,14 @@ test("an answer that breaks off keeps what there was and says so", async ({ page
   await expect(rendered(said(page, "moat"))).toHaveText("This answer will not reach its");
   await expect(page.getByRole("button", { name: "Try again" })).toBeVisible();
 });
+
+test("a link out of the chat that forgets to say so leads to the page all the same", async ({ page }) => {
+  await newcomer(page);
+  await awake(page);
+  await page.evaluate(() => {
+    const link = Object.assign(document.createElement("a"), { href: "/guide/chats", textContent: "elsewhere" });
+    document.querySelector("main")!.prepend(link);
+  });
+  await page.getByRole("link", { name: "elsewhere" }).click();
+  await expect(page.getByRole("article").getByRole("heading", { level: 1 })).toBeVisible();
+});

@@ -8,15 +8,14 @@ use crate::ui::notice::Failed;
 /// All pages of the guide.
 #[component]
 pub fn GuideIndex() -> impl IntoView {
-    let pages = Resource::new_blocking(|| (), |()| list_pages());
     view! {
         <Title text="Guide"/>
         <main class="page guide">
             <p><a class="link" href="/">"moat"</a></p>
             <h1>"Guide"</h1>
             <Suspense>
-                {move || Suspend::new(async move {
-                    match pages.await {
+                {Suspend::new(async move {
+                    match list_pages().await {
                         Ok(pages) => view! {
                             <ul class="guide-list">
                                 {pages.into_iter().map(|page| view! {
@@ -36,13 +35,13 @@ pub fn GuideIndex() -> impl IntoView {
 #[component]
 pub fn GuideReader() -> impl IntoView {
     let params = use_params_map();
-    let page = Resource::new_blocking(move || params.read().get("page").unwrap_or_default(), read_page);
+    let page = params.read_untracked().get("page").unwrap_or_default();
     view! {
         <main class="page guide">
             <p><a class="link" href="/guide">"Guide"</a></p>
             <Suspense>
-                {move || Suspend::new(async move {
-                    match page.await {
+                {Suspend::new(async move {
+                    match read_page(page).await {
                         Ok(page) => view! { <Title text=page.title/><article class="prose" inner_html=page.html></article> }.into_any(),
                         Err(error) => view! { <Failed error/> }.into_any(),
                     }

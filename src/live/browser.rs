@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use wasm_bindgen::prelude::*;
 
 use super::model::{Event, LiveStart, Told};
+use crate::json;
 
 #[wasm_bindgen(module = "/src/live/browser.js")]
 extern "C" {
@@ -17,7 +18,7 @@ extern "C" {
 pub fn listen(from: &LiveStart, mut tell: impl FnMut(Told) + 'static) {
     start(&from.channel, from.pos as f64);
     let after = from.pos;
-    let closure = Closure::<dyn FnMut(String)>::new(move |json: String| match serde_json::from_str::<Told>(&json) {
+    let closure = Closure::<dyn FnMut(String)>::new(move |json: String| match json::read::<Told>(&json) {
         Ok(told) if told.event == Event::Resync || told.pos > after => tell(told),
         Ok(_) => {}
         Err(_) => tell(Told { pos: after, event: Event::Resync }),

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -43,8 +43,10 @@ use crate::{
 /// What stands behind a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serves {
-    /// A page: GET renders it, POST takes its forms.
-    Page,
+    /// A page that wakes up in the browser: GET renders it, POST takes its forms.
+    App,
+    /// The same without a script.
+    Plain,
     /// The event stream.
     Live,
     /// Alive: answers without the database.
@@ -70,13 +72,13 @@ const fn door(path: &'static str, serves: Serves, open: bool) -> Door {
 
 /// With `server_fn_paths()`, all there is.
 pub static ROUTES: &[Door] = &[
-    door("/", Serves::Page, true),
-    door("/sign-in", Serves::Page, true),
-    door("/sign-up", Serves::Page, true),
-    door("/guide", Serves::Page, true),
-    door("/guide/{page}", Serves::Page, true),
-    door("/chat", Serves::Page, false),
-    door("/chat/{id}", Serves::Page, false),
+    door("/", Serves::Plain, true),
+    door("/sign-in", Serves::Plain, true),
+    door("/sign-up", Serves::Plain, true),
+    door("/guide", Serves::Plain, true),
+    door("/guide/{page}", Serves::Plain, true),
+    door("/chat", Serves::App, false),
+    door("/chat/{id}", Serves::App, false),
     door("/live", Serves::Live, false),
     door("/healthz", Serves::Health, true),
     door("/readyz", Serves::Ready, true),
@@ -101,12 +103,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The whole server.
 pub fn router(state: AppState) -> Router {
     // Also makes tokio the executor of reactive code, without which no page renders.
-    let pages = leptos_axum::generate_route_list(app::App);
-    tracing::debug!(pages = pages.len(), "pages of the app");
+    let pages = leptos_axum::generate_route_list(app::App).len() + leptos_axum::generate_route_list(app::Plain).len();
+    tracing::debug!(pages, "pages");
     let mut router = Router::new();
     for door in ROUTES {
         let mut methods: MethodRouter<AppState> = match door.serves {
-            Serves::Page => get(page).post(forms::post),
+            Serves::App | Serves::Plain => get(page).post(forms::post),
             Serves::Live => get(live::stream::live),
             Serves::Health => get(|| async { "ok" }),
             Serves::Ready => get(ready),
@@ -114,7 +116,7 @@ pub fn router(state: AppState) -> Router {
         };
         if !door.open {
             methods = match door.serves {
-                Serves::Page => methods.layer(middleware::from_fn(signed_in_page)),
+                Serves::App | Serves::Plain => methods.layer(middleware::from_fn(signed_in_page)),
                 _ => methods.layer(middleware::from_fn(signed_in_fetch)),
             };
         }
@@ -202,8 +204,13 @@ pub async fn render_page(state: &AppState, mut request: Request) -> Response {
         context();
         provide_context(page_status.clone());
     };
-    let mut response =
-        leptos_axum::render_app_async_with_context(context, move || app::shell(options.clone()))(request).await;
+    let route = request.extensions().get::<MatchedPath>();
+    let wakes = route.is_some_and(|route| ROUTES.iter().any(|d| d.path == route.as_str() && d.serves == Serves::App));
+    let mut response = if wakes {
+        leptos_axum::render_app_async_with_context(context, move || app::shell(options.clone()))(request).await
+    } else {
+        leptos_axum::render_app_async_with_context(context, move || app::plain_shell(options.clone()))(request).await
+    };
     if let (StatusCode::OK, Ok(status)) = (response.status(), StatusCode::from_u16(status.get())) {
         *response.status_mut() = status;
     }

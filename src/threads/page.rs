@@ -18,6 +18,7 @@ use super::{
 use crate::{
     accounts::server_fns::whoami,
     error::AppError,
+    json,
     live::{
         browser::listen,
         model::{Event, LiveStart},
@@ -36,8 +37,8 @@ use crate::{
 pub fn Chats() -> impl IntoView {
     let query = use_query_map();
     let after = query.with_untracked(|q| q.get("after"));
-    let list = Resource::new_blocking(move || after.clone(), list_threads);
-    let me = Resource::new_blocking(|| (), |()| whoami());
+    let list = json::resource(move || after.clone(), list_threads);
+    let me = json::resource(|| (), |()| whoami());
     let params = use_params_map();
     let open = Memo::new(move |_| params.read().get("id").and_then(|id| id.parse::<ThreadId>().ok()));
     let theme = page_theme();
@@ -138,7 +139,7 @@ pub fn NewChat() -> impl IntoView {
     let back = form_back("start");
     let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
     let client = back.as_ref().and_then(kept_id);
-    let client = SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner();
+    let client = json::shared(move || client.unwrap_or_else(ClientId::fresh));
     let client = RwSignal::new(client);
     let problem = RwSignal::new(back.map(|b| b.error));
     // The id of a first try stays with the draft: if only its confirmation was lost, sending the draft again after a reload
@@ -183,7 +184,7 @@ pub fn NewChat() -> impl IntoView {
         <div class="conversation">
             <div class="welcome">
                 <h1>"What would you like to know?"</h1>
-                <p>"Only you can read what you write here. "<a class="link" href="/guide/privacy">"How that is kept"</a></p>
+                <p>"Only you can read what you write here. "<a class="link" href="/guide/privacy" rel="external">"How that is kept"</a></p>
             </div>
             <Composer action="/chat?do=start" draft="new" client thread=None typed problem busy=sending send/>
         </div>
@@ -201,13 +202,12 @@ pub fn OpenChat() -> impl IntoView {
             query.read().get("before").and_then(|id| id.parse().ok()),
         )
     };
-    let transcript =
-        Resource::new_blocking(wanted, |(thread, before): (Option<ThreadId>, Option<MessageId>)| async move {
-            match thread {
-                Some(thread) => open_thread(thread, before).await.map(|t| (t, before.is_some())),
-                None => Err(AppError::NotFound),
-            }
-        });
+    let transcript = json::resource(wanted, |(thread, before): (Option<ThreadId>, Option<MessageId>)| async move {
+        match thread {
+            Some(thread) => open_thread(thread, before).await.map(|t| (t, before.is_some())),
+            None => Err(AppError::NotFound),
+        }
+    });
     view! {
         <Transition fallback=|| view! { <div class="loading" aria-busy="true"></div> }>
             {move || Suspend::new(async move {
@@ -332,7 +332,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
     let client = back.as_ref().and_then(kept_id);
     let back = back.or(form_back("rename")).or(form_back("delete")).or(form_back("stop")).or(form_back("again"));
-    let client = RwSignal::new(SharedValue::new(move || client.unwrap_or_else(ClientId::fresh)).into_inner());
+    let client = RwSignal::new(json::shared(move || client.unwrap_or_else(ClientId::fresh)));
     if let Some(back) = back {
         problem.set(Some(back.error));
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::transcript::Shown;
 use crate::{
     error::AppError,
+    json,
     types::{ClientId, ThreadId},
 };
 
@@ -53,7 +54,7 @@ pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
     let Some(json) = read(&unsent_key(thread)) else {
         return;
     };
-    let mut found: Vec<Unsent> = serde_json::from_str(&json).unwrap_or_default();
+    let mut found: Vec<Unsent> = json::read(&json).unwrap_or_default();
     found.retain(|u| {
         let arrived = shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client));
         if arrived {
@@ -104,8 +105,7 @@ fn unsent_key(thread: ThreadId) -> String {
 
 /// Changes one entry of what is stored: another window may have put its own beside it.
 fn keep(thread: ThreadId, client: ClientId, changed: Option<&Unsent>) {
-    let mut all: Vec<Unsent> =
-        read(&unsent_key(thread)).and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    let mut all: Vec<Unsent> = read(&unsent_key(thread)).and_then(|json| json::read(&json).ok()).unwrap_or_default();
     all.retain(|u| u.client != client);
     all.extend(changed.cloned());
     let json = if all.is_empty() { String::new() } else { serde_json::to_string(&all).unwrap_or_default() };

@@ -1,29 +1,7 @@
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use leptos::{ev::SubmitEvent, form::FromFormData, server_fn::ServerFn};
-use serde::de::DeserializeOwned;
-
-use crate::error::AppError;
-
-/// Sends a form by its server function instead of loading a page; the plain form stays for when there is no script.
-pub trait FormSubmit {
-    fn submit(&self, event: SubmitEvent);
-}
-
-impl<S> FormSubmit for ServerAction<S>
-where
-    S: ServerFn + DeserializeOwned + Clone + Send + Sync + 'static,
-    S::Output: Send + Sync + 'static,
-    S::Error: Send + Sync + 'static,
-{
-    fn submit(&self, event: SubmitEvent) {
-        if let Ok(input) = S::from_event(&event) {
-            event.prevent_default();
-            self.dispatch(input);
-        }
-    }
-}
+use crate::{error::AppError, json};
 
 /// A form that came back: which one, why, and what was typed into it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +20,7 @@ impl FormBack {
 
 /// The form that came back to this page, if it is this one. Travels in the page, so that waking up changes nothing.
 pub fn form_back(form: &'static str) -> Option<FormBack> {
-    SharedValue::new(use_context::<FormBack>).into_inner().filter(|back| back.form == form)
+    json::shared(use_context::<FormBack>).filter(|back| back.form == form)
 }
 
 /// A labelled input with its own error below it.
@@ -55,32 +33,29 @@ pub fn Field(
     #[prop(optional)] hint: &'static str,
     #[prop(optional)] min_length: Option<&'static str>,
     #[prop(into, default = String::new())] value: String,
-    #[prop(into)] error: Signal<Option<AppError>>,
+    error: Option<AppError>,
 ) -> impl IntoView {
-    let why = move || match error.get() {
+    let why = match error {
         Some(AppError::Invalid { field, why }) if field == name => Some(why),
         _ => None,
     };
+    let bad = why.is_some();
     let note = format!("{name}-note");
     view! {
         <div class="field">
             <label for=name>{label}</label>
             <input id=name name=name type=kind autocomplete=autocomplete value=value required=true minlength=min_length
-                aria-describedby=note.clone() aria-invalid=move || why().map(|_| "true")/>
-            <p id=note class="field-note" class:bad=move || why().is_some() aria-live="polite">
-                {move || why().unwrap_or_else(|| hint.to_owned())}
-            </p>
+                aria-describedby=note.clone() aria-invalid=bad.then_some("true")/>
+            <p id=note class="field-note" class:bad=bad>{why.unwrap_or_else(|| hint.to_owned())}</p>
         </div>
     }
 }
 
 /// What went wrong with a form as a whole, above its button. What belongs to a field stands at the field.
 #[component]
-pub fn FormError(#[prop(into)] error: Signal<Option<AppError>>, fields: &'static [&'static str]) -> impl IntoView {
-    move || {
-        error.get().and_then(|error| match &error {
-            AppError::Invalid { field, .. } if fields.contains(&field.as_str()) => None,
-            _ => Some(view! { <p class="problem" role="alert">{error.to_string()}</p> }),
-        })
-    }
+pub fn FormError(error: Option<AppError>, fields: &'static [&'static str]) -> impl IntoView {
+    error.and_then(|error| match &error {
+        AppError::Invalid { field, .. } if fields.contains(&field.as_str()) => None,
+        _ => Some(view! { <p class="problem" role="alert">{error.to_string()}</p> }),
+    })
 }

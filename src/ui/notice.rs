@@ -41,8 +41,14 @@ pub fn Failed(error: AppError) -> impl IntoView {
             <p>{error.to_string()}</p>
             <p>
                 {(!missing).then(|| view! { <a class="link" href="" rel="external">"Try again"</a> " or " })}
-                <a class="link" href="/">"Go to the start page"</a>
+                <a class="link" href="/" rel="external">"Go to the start page"</a>
             </p>
         </div>
     }
+}
+
+/// For an address that this page's own table does not have: the server has it, or says that nobody does. Browser only.
+#[component]
+pub fn Elsewhere() -> impl IntoView {
+    Effect::new(|_| drop(window().location().reload()));
 }

@@ -1,6 +1,8 @@
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// What somebody reads in. It stands in a cookie, so that the server paints it from the first byte on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,7 +45,7 @@ impl Theme {
 
 /// The theme of this page: from the cookie on the server, from the page itself in the browser.
 pub fn page_theme() -> Theme {
-    SharedValue::new(|| use_context::<Theme>().unwrap_or_default()).into_inner()
+    json::shared(|| use_context::<Theme>().unwrap_or_default())
 }
 
 #[cfg(test)]
