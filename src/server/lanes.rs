@@ -5,13 +5,13 @@
 use std::{str::FromStr, time::Duration};
 
 use serde_json::{Value, json};
-use sqlx::{
-    Connection, Executor, PgConnection, Postgres, Row,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions},
-};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Row, postgres::PgConnectOptions};
 
-use super::{caller::Caller, state};
+use super::{
+    caller::Caller,
+    pool::{Lent, Pool},
+    state,
+};
 use crate::{
     error::AppError,
     types::{SessionId, UserId},
@@ -52,8 +52,8 @@ impl Reason {
 /// The two pools: one login role each, and that role is a member of nothing but its lane's role.
 #[derive(Clone)]
 pub struct Lanes {
-    user: PgPool,
-    service: PgPool,
+    user: Pool,
+    service: Pool,
 }
 
 /// A transaction as `authenticated`, with the caller's claims. Dropping it rolls back.
@@ -133,21 +133,22 @@ impl Lanes {
 
     /// True when both login roles reach the database.
     pub async fn ready(&self) -> bool {
-        let ping = |pool: &PgPool| {
-            let pool = pool.clone();
-            async move {
-                match acquire(&pool).await {
-                    Ok(mut conn) => conn.ping().await.is_ok(),
-                    Err(_) => false,
+        let ping = async |pool: &Pool| match pool.lend().await {
+            Ok(mut lent) => {
+                let answers = lent.conn().ping().await.is_ok();
+                if answers {
+                    lent.give_back();
                 }
+                answers
             }
+            Err(_) => false,
         };
         ping(&self.user).await && ping(&self.service).await
     }
 
     /// The options that the feed's listening connection is made with.
     pub fn listener_options(&self) -> PgConnectOptions {
-        (*self.service.connect_options()).clone()
+        self.service.options().clone()
     }
 
     pub async fn close(&self) {
@@ -203,82 +204,66 @@ impl ServiceLane {
 
 struct Lane {
     /// Always there until the lane ends.
-    conn: Option<PoolConnection<Postgres>>,
+    lent: Option<Lent>,
 }
 
 impl Lane {
     #[expect(clippy::expect_used, reason = "the connection leaves only when the lane is consumed")]
     fn conn(&mut self) -> &mut PgConnection {
-        self.conn.as_mut().expect("an open lane has its connection")
+        self.lent.as_mut().expect("an open lane has its connection").conn()
     }
 
+    /// The connection goes back only after its commit has succeeded.
     async fn commit(mut self) -> Result<(), AppError> {
-        let Some(mut conn) = self.conn.take() else {
-            return Ok(());
-        };
-        if let Err(error) = conn.execute("commit").await {
-            conn.close_on_drop();
-            return Err(error.into());
+        if let Some(mut lent) = self.lent.take() {
+            lent.conn().execute("commit").await?;
+            lent.give_back();
         }
         Ok(())
     }
 
     /// Ends the lane and its connection with it: one that could not be opened may carry anything.
     fn close(mut self) {
-        if let Some(mut conn) = self.conn.take() {
-            conn.close_on_drop();
-        }
+        self.lent = None;
     }
 }
 
 /// An error, a panic or a cancelled request ends here. The connection goes back only after its rollback has succeeded.
 impl Drop for Lane {
     fn drop(&mut self) {
-        let Some(mut conn) = self.conn.take() else {
-            return;
-        };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            conn.close_on_drop();
-            return;
-        };
-        runtime.spawn(async move {
-            let rollback = tokio::time::timeout(Duration::from_secs(5), conn.execute("rollback")).await;
-            if !matches!(rollback, Ok(Ok(_))) {
-                conn.close_on_drop();
-            }
-        });
+        if let (Some(mut lent), Ok(runtime)) = (self.lent.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let rollback = tokio::time::timeout(Duration::from_secs(5), lent.conn().execute("rollback")).await;
+                if matches!(rollback, Ok(Ok(_))) {
+                    lent.give_back();
+                }
+            });
+        }
     }
 }
 
-fn pool(options: PgConnectOptions, size: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(Duration::from_secs(10))
-        // The opening statement finds a dead connection as well as a ping does, without the round trip.
-        .test_before_acquire(false)
-        .connect_lazy_with(options.options([
-            ("statement_timeout", "15s"),
-            ("idle_in_transaction_session_timeout", "30s"),
-            ("lock_timeout", "10s"),
-        ]))
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the one place that hands out connections")]
-async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    pool.acquire().await
+fn pool(options: PgConnectOptions, size: u32) -> Pool {
+    let limits =
+        [("statement_timeout", "15s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "10s")];
+    Pool::new(options.options(limits), size)
 }
 
 type OpeningQuery<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
 
 /// Begins and runs the opening statement; gives the role that the database chose.
-async fn open<'q>(pool: &PgPool, opening: impl Fn() -> OpeningQuery<'q>) -> Result<(Lane, String), AppError> {
-    // A connection that died in the pool shows itself here; the next one is tried, then a fresh one is made.
-    for _ in 0..=pool.size() {
-        // A lane from the first statement on, so that a caller who goes away leaves no open transaction in the pool.
-        let mut lane = Lane { conn: Some(acquire(pool).await?) };
+async fn open<'q>(pool: &Pool, opening: impl Fn() -> OpeningQuery<'q>) -> Result<(Lane, String), AppError> {
+    loop {
+        // A lane from the first statement on, so that a caller who goes away leaves no open transaction behind.
+        let lent = pool.lend().await?;
+        let is_fresh = lent.is_fresh;
+        let mut lane = Lane { lent: Some(lent) };
+        // A connection that died while nobody used it shows itself here; the next one is tried, then a fresh one is made.
         if let Err(error) = lane.conn().execute("begin").await {
             tracing::debug!(%error, "dead connection dropped");
             lane.close();
+            if is_fresh {
+                return Err(error.into());
+            }
             continue;
         }
         return match opening().fetch_one(lane.conn()).await {
@@ -292,7 +277,6 @@ async fn open<'q>(pool: &PgPool, opening: impl Fn() -> OpeningQuery<'q>) -> Resu
             }
         };
     }
-    Err(AppError::Unavailable)
 }
 
 /// Parses a database address from the settings.

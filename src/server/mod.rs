@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `config`, `cli`, `boot`, `state` | the settings, the commands, how a server comes up, what a request can reach |
 //! | `postgres`, `migrate`, `check` | the embedded cluster, the schema, the proof that the wall stands |
-//! | `lanes`, `db_error` | the only ways to the database, and what its errors become |
+//! | `lanes`, `pool`, `db_error` | the only ways to the database, and what its errors become |
 //! | `keys`, `jwt`, `caller`, `session`, `passwords` | who is asking |
 //! | `router`, `forms`, `headers`, `wire` | the doors, and what an error looks like there |
 //! | `openai` | the client of a model server |
@@ -26,6 +26,7 @@ pub mod lanes;
 pub mod migrate;
 pub mod openai;
 pub mod passwords;
+mod pool;
 pub mod postgres;
 pub mod router;
 pub mod session;
