@@ -21,7 +21,7 @@ use super::{
     openai::OpenAi,
     passwords::Passwords,
     postgres::{self, Durability, Embedded, PostgresError},
-    state::AppState,
+    state::{AppState, Services},
 };
 use crate::{
     answers::{answerer::Answerer, embedded},
@@ -140,7 +140,7 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
     let hashed =
         std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("hash.txt"))).is_some_and(|p| p.exists());
     let keys = Keys::new(secret.as_bytes());
-    Ok(AppState {
+    Ok(AppState::from(Services {
         leptos: LeptosOptions::builder()
             .output_name("moat")
             .site_root(config.site.to_string_lossy().into_owned())
@@ -158,5 +158,5 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
         config: Arc::new(config),
-    })
+    }))
 }

@@ -1,8 +1,11 @@
 //! What a request can reach.
 
-use std::sync::Arc;
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+};
 
-use axum::{extract::FromRef, http::request::Parts};
+use axum::http::request::Parts;
 use leptos::{config::LeptosOptions, prelude::use_context};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -11,8 +14,13 @@ use super::{
 };
 use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub};
 
-#[derive(Clone, FromRef)]
-pub struct AppState {
+/// Every request clones this several times on its way in: one count up, not twenty.
+#[derive(Clone)]
+pub struct AppState(Arc<Services>);
+
+/// The parts of [`AppState`].
+#[derive(Clone)]
+pub struct Services {
     pub config: Arc<Config>,
     pub leptos: LeptosOptions,
     pub lanes: Lanes,
@@ -26,6 +34,27 @@ pub struct AppState {
     pub tasks: TaskTracker,
     /// Cancelled when the server stops: streams end, and clients come back to another process.
     pub stopping: CancellationToken,
+}
+
+impl From<Services> for AppState {
+    fn from(services: Services) -> Self {
+        Self(Arc::new(services))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
+    }
+}
+
+/// For whoever puts a server together: what has been handed out already does not change.
+impl DerefMut for AppState {
+    fn deref_mut(&mut self) -> &mut Services {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 /// The state of the server that the current server function runs in.
