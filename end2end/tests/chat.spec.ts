@@ -356,3 +356,37 @@ test("a link out of the chat that forgets to say so leads to the page all the sa
   await page.getByRole("link", { name: "elsewhere" }).click();
   await expect(page.getByRole("article").getByRole("heading", { level: 1 })).toBeVisible();
 });
+
+test("a window that was open while the database was restored goes on from there", async ({ page, another, complaints }) => {
+  complaints.allow(cut);
+  const email = await newcomer(page);
+  const path = await ask(page, "Before the disaster");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Before the disaster");
+  const thread = path.split("/").pop()!;
+
+  // What a server says after a restore: your place is not of this feed, go on from an earlier one; then new events.
+  let streams = 0;
+  const events = ['id: 1\ndata: {"pos":1,"event":{"kind":"resync"}}\n\n', `id: 2\ndata: {"pos":2,"event":{"kind":"thread.changed","thread":"${thread}"}}\n\n`];
+  let second = () => {};
+  const renamed = new Promise<void>((go) => (second = go));
+  await page.route("**/live?**", async (route) => {
+    const n = streams++;
+    if (n === 1) await renamed;
+    if (n > 1) return route.abort();
+    await route.fulfill({ contentType: "text/event-stream", body: `retry: 50\n${events[n]}` });
+  });
+  // The stream of before ends, as it does when a server goes down.
+  await page.evaluate(() => Object.defineProperty(document, "hidden", { value: true, configurable: true }) && document.dispatchEvent(new Event("visibilitychange")));
+  await page.evaluate(() => Object.defineProperty(document, "hidden", { value: false, configurable: true }) && document.dispatchEvent(new Event("visibilitychange")));
+  await expect.poll(() => streams).toBeGreaterThan(1);
+
+  const other = await (await another()).newPage();
+  await signIn(other, email);
+  await other.goto(path);
+  await other.getByLabel("Rename or delete").click();
+  await other.getByRole("textbox", { name: "Title" }).fill("After the restore");
+  await other.getByRole("button", { name: "Rename" }).click();
+  await expect(other.getByRole("heading", { level: 1 })).toHaveText("After the restore");
+  second();
+  await expect(chatList(page)).toHaveText(["After the restore"]);
+});

@@ -18,7 +18,8 @@ let state = "connecting";
 function hear(prev, pos, json, resync) {
   if (!resync && pos <= last) return true;
   if (!resync && prev > last) return false;
-  last = Math.max(last, pos);
+  // A resync may go back: a database that was restored counts anew from an earlier place.
+  last = pos;
   if (resync) {
     recent = [];
     floor = last;

@@ -17,13 +17,20 @@ extern "C" {
 /// there is no stream on the server. `Event::Resync` means: read anew what you show.
 pub fn listen(from: &LiveStart, mut tell: impl FnMut(Told) + 'static) {
     start(&from.channel, from.pos as f64);
-    let after = from.pos;
+    let mut after = from.pos;
     let closure = Closure::<dyn FnMut(String)>::new(move |json: String| match json::read::<Told>(&json) {
-        Ok(told) if told.event == Event::Resync || told.pos > after => tell(told),
-        Ok(_) => {}
+        Ok(told) => {
+            // What is read anew ends there, even if that is an earlier place than before.
+            if told.event == Event::Resync {
+                after = told.pos;
+                tell(told);
+            } else if told.pos > after {
+                tell(told);
+            }
+        }
         Err(_) => tell(Told { pos: after, event: Event::Resync }),
     });
-    let id = subscribe(after as f64, &closure);
+    let id = subscribe(from.pos as f64, &closure);
     let held = StoredValue::new_local(Some(closure));
     if id < 0 {
         // The view is older than what this tab remembers.
