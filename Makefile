@@ -12,7 +12,7 @@ setup: ## install what building and running needs; says what it does and why
 run: setup ## build for release and start the server (ARGS='...' are handed to it)
 	@source scripts/env && build_release_if_needed && exec "$$MOAT_TARGET/release/moat" $(ARGS)
 
-build: ## the release build alone
+build: setup ## the release build alone
 	@source scripts/env && build_release
 
 dev: setup ## a debug build that is built again and restarted when a file changes

@@ -117,8 +117,18 @@ fn refusal(status: u16, retry: Option<&'static str>) -> Response {
 pub async fn app_with_model() -> (App, Model) {
     let (model, url) = Model::start().await;
     let db = Db::new().await;
-    let config =
-        config(&["--answerer", "openai", "--openai-url", &url, "--openai-key", "sk-test", "--openai-model", "a-model"]);
+    let config = config(&[
+        "--answerer",
+        "openai",
+        "--openai-url",
+        &url,
+        "--openai-key",
+        "sk-test",
+        "--openai-model",
+        "a-model",
+        "--openai-models",
+        "other-model",
+    ]);
     let mut state = moat::server::boot::state(config.clone(), db.lanes(8), SECRET).unwrap();
     state.answerer = Arc::new(OpenAi::with_patience(&config, Duration::from_millis(1500)).unwrap());
     (App::of(db, state).await, model)
@@ -287,7 +297,7 @@ async fn a_failed_answer_is_tried_again_beside_the_first() {
     let failed = last(&app, &ada, &thread, "the failure", |m| m["status"] == "failed").await;
     model.next(Manner::Say(vec!["better".into()]));
     let again =
-        app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", failed["id"].as_str().unwrap())]).await;
+        app.call(Some(&ada), "threads/server_fns/answer_again", &[("message", failed["id"].as_str().unwrap())]).await;
     assert_eq!(again.status, 200, "{}", again.body);
     let better = last(&app, &ada, &thread, "the answer", |m| m["status"] == "done").await;
     assert_eq!(better["html"], "<p>better</p>\n");
@@ -373,25 +383,54 @@ async fn of_an_unfinished_answer_the_complete_blocks_are_rendered_and_the_rest_i
 }
 
 #[tokio::test]
-async fn only_the_newest_answer_can_be_tried_again() {
+async fn an_answer_goes_on_from_its_last_letter_and_the_old_one_stays_beside_it() {
     let (app, model) = app_with_model().await;
     let ada = app.sign_up("ada@example.org").await;
-    model.next(Manner::Status(400, None));
-    let thread = ask(&app, &ada, "one").await;
+    model.next(Manner::Cut(vec!["Once upon ".into(), "a ti".into()]));
+    let thread = ask(&app, &ada, "a tale").await;
     let old = last(&app, &ada, &thread, "the failure", |m| m["status"] == "failed").await;
-    model.next(Manner::Say(vec!["fine".into()]));
-    let sent = app
-        .call(
-            Some(&ada),
-            "threads/server_fns/send_message",
-            &[("thread", &thread), ("client", &Uuid::new_v4().to_string()), ("text", "two")],
-        )
-        .await;
-    assert_eq!(sent.status, 200);
+    model.next(Manner::Say(vec!["me, it ".into(), "ended.".into()]));
+    let again = [("message", old["id"].as_str().unwrap()), ("go_on", "true")];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/answer_again", &again).await.status, 200);
+    let whole = last(&app, &ada, &thread, "the rest", |m| m["status"] == "done").await;
+    assert_eq!(whole["html"], "<p>Once upon a time, it ended.</p>\n");
+    assert_eq!((whole["place"].as_i64(), whole["siblings"].as_i64()), (Some(2), Some(2)));
+    assert_eq!(whole["previous"], old["id"]);
+    let shown = model.requests().last().unwrap().1["messages"].clone();
+    assert_eq!(shown[0], json!({ "role": "user", "content": "a tale" }));
+    assert_eq!(shown[1], json!({ "role": "assistant", "content": "Once upon a ti" }));
+    assert_eq!(shown[2]["role"], "user");
+}
+
+#[tokio::test]
+async fn a_chat_has_a_model_and_instructions_of_its_own() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Say(vec!["one".into()]));
+    let thread = ask(&app, &ada, "before").await;
+    last(&app, &ada, &thread, "the answer", |m| m["status"] == "done").await;
+    let set = |model: &'static str, text: &'static str| {
+        [("thread", thread.clone()), ("model", model.to_owned()), ("instructions", text.to_owned())]
+    };
+    let call = async |fields: [(&'static str, String); 3]| {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        app.call(Some(&ada), "threads/server_fns/set_options", &fields).await
+    };
+    let unknown = call(set("no such model", "")).await;
+    assert_eq!((unknown.status, unknown.json()["field"].clone()), (StatusCode::BAD_REQUEST, json!("model")));
+    assert_eq!(call(set("other-model", "Answer in verse.")).await.status, 200);
+    model.next(Manner::Say(vec!["two".into()]));
+    let sent = [("thread", thread.as_str()), ("client", &Uuid::new_v4().to_string()), ("text", "after")];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/send_message", &sent).await.status, 200);
     last(&app, &ada, &thread, "the answer", |m| m["seq"] == 4 && m["status"] == "done").await;
-    let again =
-        app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", old["id"].as_str().unwrap())]).await;
-    assert_eq!(again.status, StatusCode::CONFLICT, "what was said since would be hidden: {}", again.body);
+    let asked = model.requests();
+    let (first, second) = (&asked[asked.len() - 2].1, &asked.last().unwrap().1);
+    assert_eq!((first["model"].as_str(), first["messages"][0]["role"].as_str()), (Some("a-model"), Some("user")));
+    assert_eq!(second["model"], "other-model");
+    assert_eq!(second["messages"][0], json!({ "role": "system", "content": "Answer in verse." }));
     let page = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json();
-    assert_eq!(page["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        page["options"],
+        json!({ "model": "other-model", "models": ["a-model", "other-model"], "instructions": "Answer in verse." })
+    );
 }

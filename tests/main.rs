@@ -14,3 +14,4 @@ mod live;
 mod matrix;
 mod process;
 mod threads;
+mod tree;

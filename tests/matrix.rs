@@ -1,7 +1,7 @@
 //! Every policy, allowed and denied, by rows. And the tests themselves are put to the test: each policy is dropped, and its
 //! allow case has to turn red; each is widened to `true`, and its deny case has to turn red.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
@@ -31,6 +31,8 @@ const WORLD: &str = "
     insert into app.generations (id, user_id, thread_id, message_id, lease_until)
       select ('7' || substr(m.id::text, 2))::uuid, m.user_id, m.thread_id, m.id, now() - interval '1 hour' from app.messages m where m.id::text like '5%';
     insert into app.generation_chunks (generation_id, user_id, n, text) select g.id, g.user_id, 0, 'piece' from app.generations g;
+    insert into app.branches (message_id, thread_id, user_id, leaf_id) select m.parent_id, m.thread_id, m.user_id, m.id from app.messages m where m.id::text like '5%';
+    insert into app.thumbs (message_id, thread_id, user_id, up) select m.id, m.thread_id, m.user_id, true from app.messages m where m.id::text like '5%';
     delete from app.outbox;
     insert into app.outbox (user_id, kind, payload) select id, 'thread.changed', '{}' from app.users;
     update app.feed_head set pos = 2;
@@ -242,6 +244,95 @@ static CASES: &[Case] = &[
         ("delete from app.generation_chunks", 1),
         ("delete from app.generation_chunks", Some(1)),
     ),
+    case(
+        "branches.select_own",
+        User,
+        ("select from app.branches where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.branches where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "branches.insert_own",
+        User,
+        (
+            "insert into app.branches (message_id, thread_id, leaf_id) values ('50000000-0000-4000-8000-00000000000a', '20000000-0000-4000-8000-00000000000a', '50000000-0000-4000-8000-00000000000a')",
+            1,
+        ),
+        (
+            "insert into app.branches (message_id, thread_id, user_id, leaf_id) values ('50000000-0000-4000-8000-00000000000b', '20000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', '50000000-0000-4000-8000-00000000000b')",
+            None,
+        ),
+    ),
+    case(
+        "branches.update_own",
+        User,
+        ("update app.branches set leaf_id = '50000000-0000-4000-8000-00000000000a'", 1),
+        ("update app.branches set leaf_id = '50000000-0000-4000-8000-00000000000a'", Some(1)),
+    ),
+    case(
+        "thumbs.select_own",
+        User,
+        ("select from app.thumbs where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.thumbs where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "thumbs.insert_own",
+        User,
+        (
+            "insert into app.thumbs (message_id, thread_id, up) values ('60000000-0000-4000-8000-00000000000a', '30000000-0000-4000-8000-00000000000a', true)",
+            1,
+        ),
+        (
+            "insert into app.thumbs (message_id, thread_id, user_id, up) values ('60000000-0000-4000-8000-00000000000b', '30000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', true)",
+            None,
+        ),
+    ),
+    case(
+        "thumbs.update_own",
+        User,
+        ("update app.thumbs set up = false", 1),
+        ("update app.thumbs set up = false", Some(1)),
+    ),
+    case("thumbs.delete_own", User, ("delete from app.thumbs", 1), ("delete from app.thumbs", Some(1))),
+    case(
+        "messages.update_own",
+        User,
+        ("update app.messages set content = '{\"text\": \"\"}', deleted_at = now()", 3),
+        ("update app.messages set content = '{\"text\": \"\"}', deleted_at = now()", Some(3)),
+    ),
+    case(
+        "messages.update_own",
+        User,
+        ("update app.messages set content = '{\"text\": \"\"}', deleted_at = now() where role = 'user'", 1),
+        (
+            "update app.messages set content = '{\"text\": \"other words\"}', deleted_at = now() where role = 'user'",
+            None,
+        ),
+    ),
+    definer(
+        "threads.select_fork",
+        User,
+        "with forked as materialized (select app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') as id) select from forked where app.probe('select count(*)::text from app.threads where title = ''of a@example.org''', id::text) = '3'",
+    ),
+    definer(
+        "threads.insert_fork",
+        User,
+        "select where app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') is not null",
+    ),
+    definer(
+        "threads.update_fork",
+        User,
+        "with forked as materialized (select app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') as id) select from forked where app.probe('select count(*)::text from app.threads where last_seq = 1', id::text) = '1'",
+    ),
+    definer(
+        "messages.select_fork",
+        User,
+        "select where app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') is not null",
+    ),
+    definer(
+        "messages.insert_fork",
+        User,
+        "with forked as materialized (select app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') as id) select from forked where app.probe('select count(*)::text from app.messages where seq = 1', id::text) = '5'",
+    ),
     definer(
         "users.select_definer",
         Opening,
@@ -403,6 +494,7 @@ async fn every_policy_allows_what_it_is_for_and_nothing_of_somebody_else() {
 
 #[tokio::test]
 async fn an_allow_case_turns_red_when_its_policy_is_dropped_and_a_deny_case_when_it_is_widened() {
+    let mut noticed: BTreeMap<(&str, &str), bool> = BTreeMap::new();
     let db = Db::new().await;
     let mut conn = world(&db).await;
     for case in CASES {
@@ -417,23 +509,28 @@ async fn an_allow_case_turns_red_when_its_policy_is_dropped_and_a_deny_case_when
         );
         if let Some((statement, rows)) = case.deny {
             let expected = rows.map_or_else(refused, Outcome::Rows);
-            let verb: String = sqlx::query_scalar(
-                "select cmd from pg_policies where schemaname = 'app' and tablename = $1 and policyname = $2",
+            let (verb, checks): (String, bool) = sqlx::query_as(
+                "select cmd, with_check is not null from pg_policies where schemaname = 'app' and tablename = $1 and policyname = $2",
             )
             .bind(table)
             .bind(policy)
             .fetch_one(&mut conn)
             .await
             .unwrap();
-            let clause = if verb == "INSERT" { "with check (true)" } else { "using (true)" };
-            let widen = format!("alter policy {policy} on app.{table} {clause}");
-            assert_ne!(
-                run(&mut conn, case.actor, statement, Some(&widen)).await,
-                expected,
-                "{} could be widened and nothing would notice",
-                case.policy
-            );
+            let clauses: &[&str] = match (verb.as_str(), checks) {
+                ("INSERT", _) => &["with check (true)"],
+                ("UPDATE", true) => &["using (true)", "with check (true)"],
+                _ => &["using (true)"],
+            };
+            for clause in clauses {
+                let widen = format!("alter policy {policy} on app.{table} {clause}");
+                let seen = run(&mut conn, case.actor, statement, Some(&widen)).await != expected;
+                *noticed.entry((case.policy, *clause)).or_default() |= seen;
+            }
         }
+    }
+    for ((policy, clause), seen) in noticed {
+        assert!(seen, "{policy} could be widened to {clause} and nothing would notice");
     }
 }
 

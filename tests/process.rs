@@ -204,7 +204,7 @@ fn a_killed_server_loses_nothing_that_was_confirmed_and_its_answer_is_interrupte
     let (status, body, _) = server.post(
         "/api/moat/threads/server_fns/answer_again",
         &ada,
-        &format!("answer={}", page["messages"][1]["id"].as_str().unwrap()),
+        &format!("message={}", page["messages"][1]["id"].as_str().unwrap()),
     );
     assert_eq!(status, 200, "{body}");
     wait_for("the whole answer", || (server.open(&ada, &thread)["messages"][1]["status"] == "done").then_some(()));

@@ -99,7 +99,7 @@ async fn direct_access_by_thread_id_fails_and_looks_like_an_id_that_is_not_there
         ("threads/server_fns/stop_answer", "thread", &hers, vec![]),
         ("threads/server_fns/rename_thread", "thread", &hers, vec![("title", "mine".to_owned())]),
         ("threads/server_fns/delete_thread", "thread", &hers, vec![]),
-        ("threads/server_fns/answer_again", "answer", &answer, vec![]),
+        ("threads/server_fns/answer_again", "message", &answer, vec![]),
     ] {
         let call = async |id: &str| {
             let mut fields = vec![(field, id)];
@@ -361,6 +361,12 @@ async fn a_long_transcript_is_read_upwards_in_pages() {
     .execute(&mut app.db.superuser().await)
     .await
     .unwrap();
+    app.db
+        .superuser()
+        .await
+        .execute("update app.threads set leaf_id = (select id from app.messages where seq = 130)")
+        .await
+        .unwrap();
     let mut seqs: Vec<i64> = Vec::new();
     let mut before: Option<String> = None;
     loop {
@@ -457,11 +463,11 @@ async fn a_form_that_is_refused_brings_back_what_was_typed() {
         let answer = app.send(request).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{form}");
         let html = scraper::Html::parse_document(&answer.body);
-        let area = html.select(&scraper::Selector::parse("textarea").unwrap()).next().unwrap();
+        let area = html.select(&scraper::Selector::parse(".composer textarea").unwrap()).next().unwrap();
         assert_eq!(area.text().collect::<String>(), long, "{form}");
         assert!(answer.body.contains("This is longer than 32,000 characters."), "{form}");
         let id = html
-            .select(&scraper::Selector::parse("input[name=client]").unwrap())
+            .select(&scraper::Selector::parse(".composer input[name=client]").unwrap())
             .next()
             .unwrap()
             .value()

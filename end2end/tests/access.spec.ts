@@ -88,7 +88,7 @@ for (const theme of ["light", "dark"] as const) {
         await ask(page, "Please answer in MARKDOWN, and with all that there is to say about trees in general");
         await expect(rendered(said(page, "moat")).getByRole("table")).toBeVisible();
         await expectUsable(page, "/chat/:id with Markdown", theme);
-        await page.getByLabel("Rename or delete").click();
+        await page.getByLabel("Rename, instructions, delete").click();
         await expect(page.getByRole("button", { name: "Delete this chat" })).toBeVisible();
         await expectUsable(page, "/chat/:id with its menu", theme);
 

@@ -18,7 +18,6 @@ test("somebody signs up, asks, watches the answer come in, and sees it rendered"
   await expect(textOf(answer)).toHaveText(firstHalf(key));
   await expect(status(page)).toHaveText("moat is writing…");
   await expect(stopButton(page)).toBeVisible();
-  await expect(sendButton(page)).toBeDisabled();
   await expect(chatList(page)).toHaveText([`Please HOLD ${key}`]);
   await expect(chatList(page).getByRole("img", { name: "An answer is being written" })).toBeVisible();
 
@@ -171,7 +170,7 @@ test("renaming and deleting show at once in the other window", async ({ page, co
   await tab.goto(path);
   await awake(tab);
 
-  await page.getByLabel("Rename or delete").click();
+  await page.getByLabel("Rename, instructions, delete").click();
   await page.getByRole("textbox", { name: "Title" }).fill("Lighthouses & ships");
   await page.getByRole("button", { name: "Rename" }).click();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Lighthouses & ships");
@@ -179,7 +178,7 @@ test("renaming and deleting show at once in the other window", async ({ page, co
   await expect(chatList(tab)).toHaveText(["Lighthouses & ships"]);
   await expect(tab).toHaveTitle("Lighthouses & ships · moat");
 
-  await page.getByLabel("Rename or delete").click();
+  await page.getByLabel("Rename, instructions, delete").click();
   await page.getByRole("button", { name: "Delete this chat" }).click();
   await expect(page).toHaveURL("/chat");
   await expect(chatList(page)).toHaveCount(0);
@@ -383,10 +382,92 @@ test("a window that was open while the database was restored goes on from there"
   const other = await (await another()).newPage();
   await signIn(other, email);
   await other.goto(path);
-  await other.getByLabel("Rename or delete").click();
+  await other.getByLabel("Rename, instructions, delete").click();
   await other.getByRole("textbox", { name: "Title" }).fill("After the restore");
   await other.getByRole("button", { name: "Rename" }).click();
   await expect(other.getByRole("heading", { level: 1 })).toHaveText("After the restore");
   second();
   await expect(chatList(page)).toHaveText(["After the restore"]);
 });
+
+test("a message that is sent while an answer is written waits its turn, can be edited, and is sent once", async ({ page }) => {
+  await newcomer(page);
+  const key = fresh("queue");
+  await ask(page, `HOLD ${key}`);
+  await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
+  for (const text of ["And then?", "A slip", "Last of all"]) {
+    await box(page).fill(text);
+    await box(page).press("Enter");
+    await expect(box(page)).toHaveValue("");
+  }
+  await expect(page.getByText("Waits until the answer is there.")).toHaveCount(3);
+  await said(page, "You").nth(2).getByRole("button", { name: "Edit" }).click();
+  await expect(box(page)).toHaveValue("A slip");
+  await expect(box(page)).toBeFocused();
+  await box(page).fill("Put right");
+  await box(page).press("Enter");
+  // What waits is there after a reload, in its order.
+  await page.reload();
+  await awake(page);
+  await expect(textOf(said(page, "You"))).toHaveText([`HOLD ${key}`, "And then?", "Last of all", "Put right"]);
+  await release(key);
+  await expect(rendered(said(page, "moat"))).toHaveText([whole(key), "You wrote: And then?", "You wrote: Last of all", "You wrote: Put right"]);
+  await expect(page.getByText("Waits until the answer is there.")).toHaveCount(0);
+  expect(await asked("And then?")).toBe(1);
+});
+
+test("sending now stops the answer that a message waits for", async ({ page }) => {
+  await newcomer(page);
+  const key = fresh("now");
+  await ask(page, `HOLD ${key}`);
+  await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
+  await box(page).fill("Never mind");
+  await box(page).press("Enter");
+  await page.getByRole("button", { name: "Stop the answer and send now" }).click();
+  await expect(rendered(said(page, "moat").nth(1))).toHaveText("You wrote: Never mind");
+  await expect(said(page, "moat").first()).toContainText("You stopped this answer.");
+  await release(key);
+});
+
+for (const script of [true, false]) {
+  test.describe(script ? "with a script, the tree" : "without a script, the tree", () => {
+    test.use({ javaScriptEnabled: script });
+
+    test("an edit is a version beside the old one, and the one that was chosen is shown from then on", async ({ page }) => {
+      const key = fresh("versions");
+      await newcomer(page);
+      await box(page).fill(`First ${key}`);
+      await sendButton(page).click();
+      const answer = async (text: string) =>
+        expect(async () => {
+          if (!script) await page.reload();
+          await expect(rendered(said(page, "moat"))).toHaveText(`You wrote: ${text}`, { timeout: script ? 5000 : 300 });
+        }).toPass();
+      await answer(`First ${key}`);
+      await said(page, "You").getByText("Edit", { exact: true }).click();
+      await page.getByRole("textbox", { name: "Edited text" }).fill(`Second ${key}`);
+      await page.getByRole("button", { name: "Send as a new version" }).click();
+      await answer(`Second ${key}`);
+      await expect(said(page, "You").getByText("2 of 2")).toBeVisible();
+      await page.getByRole("button", { name: "Previous version" }).click();
+      await answer(`First ${key}`);
+      await expect(said(page, "You").getByText("1 of 2")).toBeVisible();
+      // The focus stays among the versions.
+      if (script) await expect(page.getByRole("button", { name: "Next version" }).or(page.getByRole("region", { name: "Messages" }))).toBeFocused();
+      await page.reload();
+      await answer(`First ${key}`);
+      await said(page, "moat").getByRole("button", { name: "Again" }).click();
+      await expect(async () => {
+        if (!script) await page.reload();
+        await expect(said(page, "moat").getByText("2 of 2")).toBeVisible({ timeout: script ? 5000 : 300 });
+      }).toPass();
+      await said(page, "moat").getByRole("button", { name: "Good" }).click();
+      await expect(said(page, "moat").getByRole("button", { name: "Good" })).toHaveAttribute("aria-pressed", "true");
+      const path = new URL(page.url()).pathname;
+      await said(page, "moat").getByRole("button", { name: "Fork" }).click();
+      await expect(page).not.toHaveURL(path);
+      await expect(textOf(said(page, "You"))).toHaveText(`First ${key}`);
+      await expect(page.getByText("2 of 2")).toHaveCount(0);
+    });
+  });
+}

@@ -38,14 +38,14 @@ test("without a script somebody signs up, asks, reads, goes on, renames, deletes
   await expect(page.getByRole("article").getByRole("heading", { level: 2 })).toHaveText(["You", "moat", "You", "moat"]);
   expect(await textOf(said(page, "You").nth(1)).innerText()).toBe("A second one\nwith two lines");
 
-  await page.getByLabel("Rename or delete").click();
+  await page.getByLabel("Rename, instructions, delete").click();
   await page.getByRole("textbox", { name: "Title" }).fill("A plain chat");
   await page.getByRole("button", { name: "Rename" }).click();
   await expect(page).toHaveURL(path);
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("A plain chat");
   await expect(chatList(page)).toHaveText(["A plain chat"]);
 
-  await page.getByLabel("Rename or delete").click();
+  await page.getByLabel("Rename, instructions, delete").click();
   await page.getByRole("button", { name: "Delete this chat" }).click();
   await expect(page).toHaveURL("/chat");
   await expect(chatList(page)).toHaveCount(0);

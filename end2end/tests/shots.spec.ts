@@ -33,7 +33,7 @@ for (const theme of ["light", "dark"] as const) {
         await ask(page, "What about MARKDOWN?");
         await expect(rendered(said(page, "moat")).getByRole("table")).toBeVisible();
         await shot("done");
-        await page.getByLabel("Rename or delete").click();
+        await page.getByLabel("Rename, instructions, delete").click();
         await shot("menu");
         await page.goto("/chat");
         await awake(page);

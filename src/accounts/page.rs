@@ -33,7 +33,7 @@ pub fn Home() -> impl IntoView {
 
 #[component]
 pub fn SignIn() -> impl IntoView {
-    let back = form_back("sign-in");
+    let back = form_back(&["sign-in"]);
     let query = use_query_map();
     let email = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
     let typed_next = back.as_ref().map(|b| b.typed("next")).filter(|next| !next.is_empty());
@@ -57,7 +57,7 @@ pub fn SignIn() -> impl IntoView {
 
 #[component]
 pub fn SignUp() -> impl IntoView {
-    let back = form_back("sign-up");
+    let back = form_back(&["sign-up"]);
     let email = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
     let error = back.map(|b| b.error);
     view! {

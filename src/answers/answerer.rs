@@ -8,6 +8,12 @@ pub struct Turn {
     /// Oldest first; the last one is the message to answer.
     pub history: Vec<Said>,
     pub metadata: Metadata,
+    /// One of [`Answerer::models`].
+    pub model: String,
+    /// What to keep in mind in this thread; may be empty.
+    pub instructions: String,
+    /// The answer's beginning, which is there already: what comes goes on from its last letter.
+    pub begun: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +52,11 @@ pub enum AnswerError {
 pub trait Answerer: Send + Sync {
     /// The name that is stored beside the answer.
     fn model(&self) -> &str;
+
+    /// What can be chosen from, the usual one first.
+    fn models(&self) -> Vec<String> {
+        vec![self.model().to_owned()]
+    }
 
     /// The pieces in order; after an error nothing more comes.
     fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>>;

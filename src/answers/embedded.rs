@@ -35,6 +35,8 @@ impl Answerer for Embedded {
     fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
         let question = turn.history.last().map(|said| said.text.clone()).unwrap_or_default();
         let text = write(&self.guide, &question);
+        // The guide says the same every time: what was cut off is the rest of it.
+        let text = text.strip_prefix(&turn.begun).unwrap_or(&text);
         let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
         let pace = self.pace;
         futures::stream::iter(words)

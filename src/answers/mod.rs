@@ -16,4 +16,4 @@ pub mod run;
 pub mod sql;
 
 #[cfg(feature = "ssr")]
-pub use begin::begin;
+pub use begin::{begin, go_on};

@@ -62,10 +62,10 @@ impl From<AppError> for Broken {
 async fn pieces(state: &AppState, generation: GenerationId, turn: Turn) -> Result<Status, Broken> {
     let user = turn.metadata.user_id;
     let asked_to_stop = state.hub.writing(generation);
-    let mut stream = state.answerer.answer(turn);
     let mut n = 0;
-    let mut written = 0;
-    let mut waiting = String::new();
+    let mut waiting = turn.begun.clone();
+    let mut written = waiting.len();
+    let mut stream = state.answerer.answer(turn);
     let mut due = Instant::now();
     loop {
         let deadline = if waiting.is_empty() { Instant::now() + RENEW } else { due };

@@ -41,6 +41,15 @@ function say(message) {
   if (navigator.locks) channel.postMessage(message);
 }
 
+// A refused stream may mean that the session has ended, here or elsewhere: then nothing private stays on the screen of any
+// window. What was typed and not sent waits in the storage for whoever signs in again.
+async function leaveIfSignedOut() {
+  const answer = await fetch("/api/moat/accounts/server_fns/whoami", { method: "POST" }).catch(() => null);
+  if (answer?.status !== 401 && (!answer?.ok || (await answer.text()) !== "null")) return;
+  say({ ended: true });
+  location.reload();
+}
+
 function lead() {
   return new Promise((done) => {
     let source = null;
@@ -67,6 +76,7 @@ function lead() {
         if (source.readyState === EventSource.CLOSED) {
           timer = setTimeout(open, wait);
           wait = Math.min(wait * 2, 30000);
+          leaveIfSignedOut();
         }
       };
     };
@@ -105,7 +115,8 @@ export function start(name, after) {
       say({ state });
       if (data.want < floor) say({ prev: 0, pos: last, json: JSON.stringify({ pos: last, event: { kind: "resync" } }), resync: true });
       else for (const event of recent) if (event.pos > data.want) say({ ...event, resync: false });
-    } else if (data.state) show(data.state);
+    } else if (data.ended) location.reload();
+    else if (data.state) show(data.state);
     else if (!release && !hear(data.prev, data.pos, data.json, data.resync)) say({ want: last });
   };
   show("connecting");

@@ -67,7 +67,7 @@ pub struct Config {
     pub migrate_url: Option<String>,
 
     /// Connections a lane may hold at once.
-    #[arg(long, env = "MOAT_POOL", default_value_t = 16, global = true)]
+    #[arg(long, env = "MOAT_POOL", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..), global = true)]
     pub pool: u32,
 
     /// What tokens are signed with: 32 characters or more. Unset with the embedded database: made once, kept beside it.
@@ -97,6 +97,10 @@ pub struct Config {
     /// The model's name.
     #[arg(long, env = "MOAT_OPENAI_MODEL", default_value = "gpt-4o-mini", global = true)]
     pub openai_model: String,
+
+    /// Other models that may be chosen for a chat, separated by commas.
+    #[arg(long, env = "MOAT_OPENAI_MODELS", value_delimiter = ',', global = true)]
+    pub openai_models: Vec<String>,
 
     /// The folder of the built pages' scripts and styles.
     #[arg(long, env = "MOAT_SITE", default_value = "target/site", global = true)]

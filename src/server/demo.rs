@@ -105,7 +105,12 @@ async fn talk(state: &AppState, user: UserId, email: &str, chat: usize, texts: &
         if let (true, Some(generation)) = (new, posted.generation) {
             let history = said.into_iter().map(|(role, text)| Said { role, text }).collect();
             let metadata = Metadata { user_id: user, thread_id: posted.thread };
-            run::write(state, generation, Turn { history, metadata }).await;
+            run::write(
+                state,
+                generation,
+                Turn { history, metadata, model: String::new(), instructions: String::new(), begun: String::new() },
+            )
+            .await;
         }
     }
     Ok(())

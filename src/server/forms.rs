@@ -22,9 +22,18 @@ pub const FORMS: &[(&str, &str)] = &[
     ("send", "/api/moat/threads/server_fns/send_message"),
     ("stop", "/api/moat/threads/server_fns/stop_answer"),
     ("again", "/api/moat/threads/server_fns/answer_again"),
+    ("edit", "/api/moat/threads/server_fns/edit_message"),
+    ("choose", "/api/moat/threads/server_fns/choose_branch"),
+    ("remove", "/api/moat/threads/server_fns/delete_message"),
+    ("fork", "/api/moat/threads/server_fns/fork_thread"),
+    ("thumb", "/api/moat/threads/server_fns/thumb_answer"),
+    ("options", "/api/moat/threads/server_fns/set_options"),
     ("rename", "/api/moat/threads/server_fns/rename_thread"),
     ("delete", "/api/moat/threads/server_fns/delete_thread"),
 ];
+
+/// Says that a script sends the form and stays on the page.
+const BY_SCRIPT: &str = "x-moat-form";
 
 /// Larger forms are refused before they are read.
 pub const BODY_MAX: usize = 1024 * 1024;
@@ -46,9 +55,12 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     *call.uri_mut() = Uri::from_static(path);
     *call.headers_mut() = parts.headers.clone();
     *call.extensions_mut() = parts.extensions.clone();
-    let answer = router::run_server_fn(&state, call).await;
+    let answer = wire::error_of(router::run_server_fn(&state, call).await).await;
+    if parts.headers.contains_key(BY_SCRIPT) {
+        return to_script(answer);
+    }
 
-    match wire::error_of(answer).await {
+    match answer {
         Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
             let here = HeaderValue::from_str(parts.uri.path()).unwrap_or(HeaderValue::from_static("/"));
             let next = answer.headers().get(header::LOCATION).cloned().unwrap_or(here);
@@ -82,6 +94,19 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             response
         }
     }
+}
+
+/// The same for a form that a script sent in the page's place: where to go next, if anywhere, or the error, as JSON.
+fn to_script(answer: Result<Response, (AppError, axum::http::response::Parts)>) -> Response {
+    let (headers, mut response) = match answer {
+        Ok(answer) => {
+            let next = answer.headers().get(header::LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+            (answer.headers().clone(), axum::Json(next).into_response())
+        }
+        Err((error, parts)) => (parts.headers, error.into_response()),
+    };
+    copy_cookies(&headers, response.headers_mut());
+    response
 }
 
 /// For a form whose sender is not signed in any more. What was written comes back in a page of its own, since neither the

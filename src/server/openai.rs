@@ -26,7 +26,8 @@ struct Inner {
     http: reqwest::Client,
     url: String,
     key: Option<String>,
-    model: String,
+    /// The usual one first.
+    models: Vec<String>,
     patience: Duration,
 }
 
@@ -45,19 +46,19 @@ impl OpenAi {
             .map_err(|e| bad(e.to_string()))?;
         let url = format!("{}/chat/completions", config.openai_url.trim_end_matches('/'));
         reqwest::Url::parse(&url).map_err(|e| bad(e.to_string()))?;
-        Ok(Self(Arc::new(Inner {
-            http,
-            url,
-            key: config.openai_key.clone(),
-            model: config.openai_model.clone(),
-            patience,
-        })))
+        let mut models = vec![config.openai_model.clone()];
+        models.extend(config.openai_models.iter().filter(|m| **m != config.openai_model).cloned());
+        Ok(Self(Arc::new(Inner { http, url, key: config.openai_key.clone(), models, patience })))
     }
 }
 
 impl Answerer for OpenAi {
     fn model(&self) -> &str {
-        &self.0.model
+        &self.0.models[0]
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.0.models.clone()
     }
 
     fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
@@ -117,9 +118,7 @@ impl Inner {
 
     /// Sends the request until it begins to be answered.
     async fn ask(&self, turn: &Turn) -> Result<reqwest::Response, AnswerError> {
-        let messages: Vec<_> =
-            turn.history.iter().map(|said| json!({ "role": said.role.as_str(), "content": said.text })).collect();
-        let body = json!({ "model": self.model, "stream": true, "messages": messages });
+        let body = json!({ "model": turn.model, "stream": true, "messages": messages(turn) });
         let mut wait = Duration::from_millis(300);
         let mut tries_left = TRIES;
         loop {
@@ -157,6 +156,21 @@ impl Inner {
             wait *= 2;
         }
     }
+}
+
+/// What the model is shown.
+fn messages(turn: &Turn) -> Vec<serde_json::Value> {
+    let message = |role: &str, content: &str| json!({ "role": role, "content": content });
+    let mut messages = Vec::new();
+    if !turn.instructions.is_empty() {
+        messages.push(message("system", &turn.instructions));
+    }
+    messages.extend(turn.history.iter().map(|said| message(said.role.as_str(), &said.text)));
+    if !turn.begun.is_empty() {
+        messages.push(message("assistant", &turn.begun));
+        messages.push(message("user", "Go on exactly where you stopped. Repeat nothing and add no introduction."));
+    }
+    messages
 }
 
 enum Line {

@@ -208,6 +208,8 @@ impl Embedded {
         let mut command = Command::new(self.bin.join(name));
         // A folder that everybody can enter: postgres complains about a current folder that it can't.
         command.current_dir("/").env_remove("PGDATA");
+        // Ctrl-C is for us: it must not break off what stops the database.
+        command.process_group(0);
         if let Some(Account { uid, gid }) = self.run_as {
             command.uid(uid).gid(gid);
         }

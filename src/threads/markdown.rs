@@ -8,8 +8,15 @@ use std::{
     sync::LazyLock,
 };
 
-use super::model::{MessageView, complete_blocks};
-use crate::{error::AppError, server::db_error::internal, types::Status};
+use super::{
+    actions,
+    model::{MessageView, complete_blocks},
+};
+use crate::{
+    error::AppError,
+    server::db_error::internal,
+    types::{Status, ThreadId},
+};
 use ammonia::Builder;
 use comrak::{Options, adapters::SyntaxHighlighterAdapter, markdown_to_html_with_plugins, options::Plugins};
 use syntect::{
@@ -19,24 +26,52 @@ use syntect::{
 };
 
 static SYNTAXES: LazyLock<SyntaxSet> = LazyLock::new(two_face::syntax::extra_newlines);
+const DELETED: &str = "<p class=\"quiet\">Deleted.</p>";
 /// Code beyond this is shown plain: highlighting is the one step whose time a sender could stretch.
 const HIGHLIGHT_MAX: usize = 60_000;
 
 /// Renders what was read, after its lane has ended and off the threads that serve requests: long answers full of code take
 /// long, and connections are few. Of an answer that is being written, the complete blocks.
-pub async fn render(mut messages: Vec<MessageView>) -> Result<Vec<MessageView>, AppError> {
+pub async fn render(thread: ThreadId, mut messages: Vec<MessageView>) -> Result<Vec<MessageView>, AppError> {
     tokio::task::spawn_blocking(move || {
         for message in &mut messages {
             let running = message.status == Some(Status::Running);
             let complete = if running { complete_blocks(&message.text) } else { message.text.len() };
+            message.actions = actions::html(thread, message, &message.text);
             let rest = message.text.split_off(complete);
-            message.html = to_html(&message.text);
+            message.html = if message.deleted { DELETED.to_owned() } else { with_copy(&to_html(&message.text)) };
             message.text = rest;
         }
         messages
     })
     .await
     .map_err(internal)
+}
+
+/// A button at each block of code. After the sanitiser, which lets no message make a button. Tag by tag, and not by a
+/// search for `<pre`: in the value of an attribute that would be somebody's text, and what is put there would end it.
+fn with_copy(html: &str) -> String {
+    let mut out = String::with_capacity(html.len() + 128);
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        let (text, tag) = rest.split_at(at);
+        let mut quoted = false;
+        let end = tag.find(|c| {
+            quoted ^= c == '"';
+            c == '>' && !quoted
+        });
+        let (tag, after) = tag.split_at(end.map_or(tag.len(), |end| end + 1));
+        out.push_str(text);
+        if tag.starts_with("<pre") {
+            out.push_str("<div class=\"code\"><button type=\"button\" data-copy=\"\">Copy</button>");
+        }
+        out.push_str(tag);
+        if tag == "</pre>" {
+            out.push_str("</div>");
+        }
+        rest = after;
+    }
+    out + rest
 }
 
 /// A message: safe to put into a page whoever wrote it.
@@ -129,7 +164,8 @@ static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .generic_attributes(HashSet::new())
         .allowed_classes(HashMap::new())
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
-        .link_rel(Some("noopener noreferrer nofollow"))
+        // `external`, or the browser's router would take a link to our own guide for a page of its own.
+        .link_rel(Some("external noopener noreferrer nofollow"))
         // A form control that somebody could use has no place in a message.
         .set_tag_attribute_value("input", "disabled", "")
         .set_tag_attribute_value("input", "type", "checkbox")
@@ -186,7 +222,8 @@ impl SyntaxHighlighterAdapter for Classes {
     }
 }
 
-fn escape(output: &mut dyn Write, text: &str) -> fmt::Result {
+/// Text as HTML.
+pub fn escape(output: &mut dyn Write, text: &str) -> fmt::Result {
     for c in text.chars() {
         match c {
             '&' => output.write_str("&amp;")?,
@@ -247,8 +284,22 @@ mod tests {
             "```rust\nfn main() {}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n\nhttps://example.org",
         );
         assert!(html.contains("hl-") && html.contains("<table") && html.contains("type=\"checkbox\""), "{html}");
-        assert!(html.contains("rel=\"noopener noreferrer nofollow\""), "{html}");
+        assert!(html.contains("rel=\"external noopener noreferrer nofollow\""), "{html}");
         assert!(!html.contains("style="), "{html}");
+    }
+
+    #[test]
+    fn a_copy_button_stands_at_code_and_nowhere_that_somebody_says() {
+        let html = with_copy(&to_html(
+            "```rust\nfn main() {}\n```\n\n[x](https://example.org '<pre onmouseover=alert(1)></pre>')",
+        ));
+        let page = scraper::Html::parse_fragment(&html);
+        let count = |what: &str| page.select(&scraper::Selector::parse(what).unwrap()).count();
+        assert_eq!(
+            (count("div.code > button + pre > code"), count("button"), count("[onmouseover]")),
+            (1, 1, 0),
+            "{html}"
+        );
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub const LIST_PAGE: i64 = 50;
 pub const TRANSCRIPT_PAGE: i64 = 50;
 /// Characters of the longest message.
 pub const TEXT_MAX: usize = 32_000;
+/// Characters of the longest instructions.
+pub const INSTRUCTIONS_MAX: usize = 8000;
 /// Characters of the longest title.
 pub const TITLE_MAX: usize = 200;
 /// Characters of a title that is made from the first message.
@@ -66,20 +68,33 @@ pub struct ThreadPage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageView {
     pub id: MessageId,
+    /// `None`: it begins the thread.
+    pub parent: Option<MessageId>,
     pub seq: i64,
     pub role: Role,
     /// What the sender's browser called it.
     pub client_id: Option<ClientId>,
+    /// Emptied by its owner; it keeps its place.
+    pub deleted: bool,
     /// Sanitised HTML; while the answer is being written, of the blocks that are complete.
     pub html: String,
     /// While the answer is being written: what comes after those blocks, as it was written.
     pub text: String,
+    /// What can be done with it: forms, in HTML. Nothing while the answer is being written.
+    pub actions: String,
     /// The number of the next piece.
     pub next_piece: i32,
     /// Of an answer.
     pub status: Option<Status>,
     /// Of an answer that failed: a sentence.
     pub why: String,
+    /// Among the messages that stand in this place, itself included: which one it is, from 1, and of how many.
+    pub place: i32,
+    pub siblings: i32,
+    pub previous: Option<MessageId>,
+    pub next: Option<MessageId>,
+    /// What its owner thinks of an answer.
+    pub thumb: Option<bool>,
 }
 
 /// A thread and the newest part of what was said in it, oldest first.
@@ -90,6 +105,17 @@ pub struct Transcript {
     /// Whether there is more above the first one.
     pub more: bool,
     pub live: LiveStart,
+    pub options: Options,
+}
+
+/// How a thread is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Empty: the usual one.
+    pub model: String,
+    /// What there is to choose from, the usual one first.
+    pub models: Vec<String>,
+    pub instructions: String,
 }
 
 /// What became of a message that was sent; the same for every time it is sent.
@@ -100,6 +126,18 @@ pub struct Posted {
     /// Where the answer appears.
     pub answer: MessageId,
     pub generation: Option<GenerationId>,
+}
+
+/// What an answerer is to keep in mind in a thread.
+pub fn instructions(typed: &str) -> Result<String, AppError> {
+    let text = typed.replace("\r\n", "\n").trim().to_owned();
+    if text.chars().count() > INSTRUCTIONS_MAX {
+        return Err(AppError::invalid("instructions", "Instructions have 8,000 characters at most."));
+    }
+    if text.contains('\0') {
+        return Err(AppError::invalid("instructions", "This contains a character that can't be stored (NUL)."));
+    }
+    Ok(text)
 }
 
 /// A text that can be stored, as it was typed; line ends in one form, since browsers send `\r\n` from a form.

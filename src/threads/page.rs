@@ -9,9 +9,10 @@ use leptos_router::{
 };
 
 use super::{
-    model::{MessageView, Posted, ThreadPage, ThreadRow, Transcript},
+    model::{MessageView, ThreadPage, ThreadRow, Transcript},
     parts::{Composer, List, MessageBlock, PendingBlock, ThreadHead},
-    server_fns::{answer_again, list_threads, open_thread, read_thread, send_message, start_thread, stop_answer},
+    server_fns::{list_threads, open_thread, read_thread, send_message, start_thread, stop_answer},
+    stay::stay,
     transcript::{catch_up, show},
     unsent::{self, Unsent, Whose},
 };
@@ -136,7 +137,7 @@ fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
 /// The pane without a thread: ask something, and there is one.
 #[component]
 pub fn NewChat() -> impl IntoView {
-    let back = form_back("start");
+    let back = form_back(&["start"]);
     let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
     let client = back.as_ref().and_then(kept_id);
     let client = json::shared(move || client.unwrap_or_else(ClientId::fresh));
@@ -186,7 +187,7 @@ pub fn NewChat() -> impl IntoView {
                 <h1>"What would you like to know?"</h1>
                 <p>"Only you can read what you write here. "<a class="link" href="/guide/privacy" rel="external">"How that is kept"</a></p>
             </div>
-            <Composer action="/chat?do=start" draft="new" client thread=None typed problem busy=sending send/>
+            <Composer action="/chat?do=start" draft="new" client thread=None typed problem busy=sending area=NodeRef::new() send/>
         </div>
     }
 }
@@ -212,7 +213,12 @@ pub fn OpenChat() -> impl IntoView {
         <Transition fallback=|| view! { <div class="loading" aria-busy="true"></div> }>
             {move || Suspend::new(async move {
                 match transcript.await {
-                    Ok((transcript, older)) => view! { <Conversation transcript older/> }.into_any(),
+                    Ok(page) => view! {
+                        // Keyed, so that another chat is drawn anew: what was typed into one's menu must not stand in the next.
+                        <For each=move || Some(page.clone()) key=|(t, older)| (t.thread.id, *older, t.messages.first().map(|m| m.id)) let((transcript, older))>
+                            <Conversation transcript older/>
+                        </For>
+                    }.into_any(),
                     Err(error) => view! { <Failed error/> }.into_any(),
                 }
             })}
@@ -225,6 +231,10 @@ fn kept_id(back: &FormBack) -> Option<ClientId> {
     if matches!(back.error, AppError::Conflict { .. }) { None } else { back.typed("client").parse().ok() }
 }
 
+/// The forms of an open chat; why one was refused is shown above the box.
+const FORMS: &[&str] =
+    &["send", "rename", "delete", "stop", "again", "edit", "choose", "remove", "fork", "thumb", "options"];
+
 #[component]
 fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let thread = transcript.thread.id;
@@ -235,10 +245,13 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let problem = RwSignal::new(None::<AppError>);
     let deleted = RwSignal::new(false);
     let live: LiveStart = transcript.live;
-    let newest = Memo::new(move |_| shown.read().last().map(|s| s.id));
-    let answering = Memo::new(move |_| shown.read().iter().any(|s| s.view.read().status == Some(Status::Running)));
+    // In this branch or in another.
+    let answering = Memo::new(move |_| {
+        head.read().answering || shown.read().iter().any(|s| s.view.read().status == Some(Status::Running))
+    });
+    let options = RwSignal::new(transcript.options);
 
-    let catch_up = catch_up(thread, head, more, shown, unsent);
+    let catch_up = catch_up(thread, head, options, more, shown, unsent);
     if !older {
         let catch_up = catch_up.clone();
         Effect::new(move |_| {
@@ -270,26 +283,37 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
         let catch_up = catch_up.clone();
         move |client: ClientId, text: String| {
             let catch_up = catch_up.clone();
-            unsent::put(thread, unsent, Unsent { client, text: text.clone(), failed: None });
+            unsent::put(thread, unsent, Unsent { client, text: text.clone(), failed: None, waiting: false });
             spawn_local(async move {
                 match send_message(thread, client, text.clone()).await {
                     Ok(_) => catch_up(),
-                    Err(error) => unsent::put(thread, unsent, Unsent { client, text, failed: Some(error) }),
+                    Err(error) => {
+                        unsent::put(thread, unsent, Unsent { client, text, failed: Some(error), waiting: false });
+                    }
                 }
             });
         }
     };
-    let send = {
-        let post = post.clone();
-        move |text: String, accepted: Callback<()>| match super::model::message_text(&text) {
-            Ok(text) => {
-                problem.set(None);
-                accepted.run(());
-                post(ClientId::fresh(), text);
-            }
-            Err(error) => problem.set(Some(error)),
+    // What is sent while an answer is written waits for its end; one goes after the other, and none past one that failed.
+    let send = move |text: String, accepted: Callback<()>| match super::model::message_text(&text) {
+        Ok(text) => {
+            problem.set(None);
+            accepted.run(());
+            unsent::put(thread, unsent, Unsent { client: ClientId::fresh(), text, failed: None, waiting: true });
         }
+        Err(error) => problem.set(Some(error)),
     };
+    {
+        let post = post.clone();
+        Effect::new(move |_| {
+            let next = unsent.with(|all| all.first().filter(|first| first.waiting && first.failed.is_none()).cloned());
+            if let Some(Unsent { client, text, .. }) = next
+                && !answering.get()
+            {
+                post(client, text);
+            }
+        });
+    }
     let forget = move |client: ClientId| unsent::drop_one(thread, unsent, client);
     let earlier = move || {
         let Some(first) = shown.with_untracked(|all| all.first().map(|s| s.id)) else {
@@ -317,21 +341,36 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
             }
         });
     };
-    let again = move |answer: MessageId| {
-        let catch_up = catch_up.clone();
-        spawn_local(async move {
-            match answer_again(answer).await {
-                Ok(Posted { .. }) => catch_up(),
-                Err(error) => problem.set(Some(error)),
-            }
-        });
+    let area = NodeRef::new();
+    let edit = move |client: ClientId, text: String| {
+        forget(client);
+        if let Some(area) = area.get_untracked() {
+            let area: &leptos::web_sys::HtmlTextAreaElement = &area;
+            area.set_value(&text);
+            drop(area.focus());
+            unsent::keep_draft(&thread.to_string(), &text);
+        }
     };
-    let again = Callback::new(again);
+    let root = NodeRef::new();
+    let navigate = use_navigate();
+    stay(root, {
+        let catch_up = catch_up.clone();
+        move |done| match done {
+            Ok(next) => {
+                problem.set(None);
+                match next.filter(|next| *next != format!("/chat/{thread}")) {
+                    Some(next) => navigate(&next, Default::default()),
+                    None => catch_up(),
+                }
+            }
+            Err(error) => problem.set(Some(error)),
+        }
+    });
 
-    let back = form_back("send");
-    let typed = back.as_ref().map(|b| b.typed("text")).unwrap_or_default();
-    let client = back.as_ref().and_then(kept_id);
-    let back = back.or(form_back("rename")).or(form_back("delete")).or(form_back("stop")).or(form_back("again"));
+    let back = form_back(FORMS);
+    let sent = back.as_ref().filter(|back| back.form == "send");
+    let typed = sent.map(|b| b.typed("text")).unwrap_or_default();
+    let client = sent.and_then(kept_id);
     let client = RwSignal::new(json::shared(move || client.unwrap_or_else(ClientId::fresh)));
     if let Some(back) = back {
         problem.set(Some(back.error));
@@ -339,8 +378,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let title = move || head.read().title.clone();
     view! {
         <Title text=title/>
-        <div class="conversation">
-            <ThreadHead head/>
+        <div class="conversation" node_ref=root>
+            <ThreadHead head options/>
             <Show when=move || deleted.get()>
                 <p class="problem" role="alert">"This chat was deleted in another window. "<a class="link" href="/chat">"Go to your chats"</a></p>
             </Show>
@@ -353,10 +392,10 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                         </p>
                     </Show>
                     <For each=move || shown.get() key=|s| s.id let:item>
-                        <MessageBlock view=item.view thread newest again/>
+                        <MessageBlock view=item.view/>
                     </For>
-                    <For each=move || unsent.get() key=|u| (u.client, u.failed.clone()) let:item>
-                        <PendingBlock item retry=post.clone() forget/>
+                    <For each=move || unsent.get() key=|u| (u.client, u.failed.clone(), u.waiting) let:item>
+                        <PendingBlock item retry=post.clone() edit forget now=stop/>
                     </For>
                     {older.then(|| view! { <p class="earlier"><a class="button" href=format!("/chat/{thread}")>"Newest messages"</a></p> })}
                 </div>
@@ -371,7 +410,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                 </Show>
             </div>
             <Composer action=format!("/chat/{thread}?do=send") draft=thread.to_string() client thread=Some(thread) typed problem
-                busy=answering send/>
+                busy=false area send/>
         </div>
     }
 }

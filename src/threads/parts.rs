@@ -4,13 +4,13 @@ use leptos::{html::Textarea, prelude::*};
 use leptos_router::hooks::use_location;
 
 use super::{
-    model::{MessageView, ThreadRow},
+    model::{MessageView, Options, ThreadRow},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
     accounts::model::Me,
     error::AppError,
-    types::{ClientId, MessageId, Role, Status, ThreadId},
+    types::{ClientId, Role, Status, ThreadId},
     ui::{button::IconButton, icon::Icon, notice::Problem, raw_text::raw_text, theme::Theme},
 };
 
@@ -82,22 +82,38 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
 
 /// Above a transcript: its title, and what can be done with the whole of it.
 #[component]
-pub fn ThreadHead(head: RwSignal<ThreadRow>) -> impl IntoView {
+pub fn ThreadHead(head: RwSignal<ThreadRow>, options: RwSignal<Options>) -> impl IntoView {
     let id = head.read_untracked().id;
+    let models = options.with_untracked(|o| o.models.clone());
+    let choice = move || {
+        models.iter().map(|model| {
+        let chosen = model.clone();
+        view! { <option value=model.clone() selected=move || options.read().model == chosen>{model.clone()}</option> }
+    }).collect_view()
+    };
+    let many = options.with_untracked(|o| o.models.len() > 1);
+    let instructions = options.with_untracked(|o| raw_text()(&o.instructions));
     view! {
         <header class="pane-head">
             <a class="icon-button back" href="/chat" title="Back to the list" aria-label="Back to the list"><Icon of=icondata_lu::LuChevronLeft/></a>
             <h1 title=move || head.read().title.clone()>{move || head.read().title.clone()}</h1>
             <details class="menu">
-                <summary class="icon-button" title="Rename or delete" aria-label="Rename or delete"><Icon of=icondata_lu::LuPencil/></summary>
+                <summary class="icon-button" title="Rename, instructions, delete" aria-label="Rename, instructions, delete"><Icon of=icondata_lu::LuPencil/></summary>
                 <div class="menu-body">
-                    <form method="post" action=format!("/chat/{id}?do=rename")>
+                    <form method="post" action=format!("/chat/{id}?do=rename") data-stay="">
                         <input type="hidden" name="thread" value=id.to_string()/>
                         <label for="title">"Title"</label>
                         <input id="title" name="title" required=true maxlength="200" value=move || head.read().title.clone()/>
                         <button type="submit" class="button">"Rename"</button>
                     </form>
-                    <form method="post" action=format!("/chat/{id}?do=delete")>
+                    <form method="post" action=format!("/chat/{id}?do=options") data-stay="">
+                        <input type="hidden" name="thread" value=id.to_string()/>
+                        {many.then(|| view! { <label for="model">"Model"</label><select id="model" name="model">{choice()}</select> })}
+                        <label for="instructions">"Instructions for this chat"</label>
+                        <textarea id="instructions" name="instructions" rows="3" maxlength="8000">{instructions}</textarea>
+                        <button type="submit" class="button">"Save"</button>
+                    </form>
+                    <form method="post" action=format!("/chat/{id}?do=delete") data-stay="">
                         <input type="hidden" name="thread" value=id.to_string()/>
                         <p class="quiet">"Deleting takes all messages of this chat along. It can't be undone."</p>
                         <button type="submit" class="button danger"><Icon of=icondata_lu::LuTrash2/>"Delete this chat"</button>
@@ -110,27 +126,20 @@ pub fn ThreadHead(head: RwSignal<ThreadRow>) -> impl IntoView {
 
 /// One message. While an answer is being written it is shown as it comes; when it is whole, the server has rendered it.
 #[component]
-pub fn MessageBlock(
-    view: ArcRwSignal<MessageView>,
-    thread: ThreadId,
-    /// Only the newest answer can be tried again.
-    newest: Memo<Option<MessageId>>,
-    again: Callback<MessageId>,
-) -> impl IntoView {
+pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
     let (id, role) = view.with_untracked(|v| (v.id, v.role));
     let status = {
         let view = view.clone();
         Memo::new(move |_| view.read().status)
     };
-    // Two parts, each with a memo of its own: a piece that arrives touches the tail alone.
-    let html = {
+    // Parts, each with a memo of its own: a piece that arrives touches the tail alone.
+    let part = |of: fn(&MessageView) -> String| {
         let view = view.clone();
-        Memo::new(move |_| view.read().html.clone())
+        Memo::new(move |_| of(&view.read()))
     };
-    let tail = {
-        let view = view.clone();
-        Memo::new(move |_| view.read().text.clone())
-    };
+    let html = part(|v| v.html.clone());
+    let tail = part(|v| v.text.clone());
+    let actions = part(|v| v.actions.clone());
     let running = move || status.get() == Some(Status::Running);
     let body = view! {
         <div class="prose" inner_html=html></div>
@@ -145,50 +154,64 @@ pub fn MessageBlock(
             Status::Interrupted => "This answer was interrupted: the server stopped while it was written.".to_owned(),
             Status::Failed => view.read().why.clone(),
         };
-        Some(view! {
-            <div class="note">
-                <p>{text}</p>
-                <Show when=move || newest.get() == Some(id)>
-                <form method="post" action=format!("/chat/{thread}?do=again") on:submit=move |event| { event.prevent_default(); again.run(id); }>
-                    <input type="hidden" name="answer" value=id.to_string()/>
-                    <button type="submit" class="button"><Icon of=icondata_lu::LuRotateCw/>"Try again"</button>
-                </form>
-                </Show>
-            </div>
-        })
+        Some(view! { <div class="note"><p>{text}</p></div> })
     };
     view! {
         <article class="message" data-role=role.as_str() data-message=id.to_string()>
             <h2 class="said-by">{if role == Role::User { "You" } else { "moat" }}</h2>
             {body}
             {note}
+            <div class="actions" inner_html=actions></div>
         </article>
     }
 }
 
-/// A message on its way, or one that did not arrive.
+/// A message on its way, one that waits its turn, or one that did not arrive.
 #[component]
 pub fn PendingBlock(
     item: Unsent,
     retry: impl Fn(ClientId, String) + Clone + Send + Sync + 'static,
+    /// Puts it back into the box.
+    edit: impl Fn(ClientId, String) + Copy + Send + Sync + 'static,
     forget: impl Fn(ClientId) + Copy + Send + Sync + 'static,
+    /// Stops the answer that it waits for.
+    now: impl Fn() + Copy + Send + Sync + 'static,
 ) -> impl IntoView {
-    let Unsent { client, text, failed } = item;
-    let again = text.clone();
+    let Unsent { client, text, failed, waiting } = item;
+    let (again, back) = (text.clone(), text.clone());
+    let waits = waiting && failed.is_none();
+    let what = match failed {
+        Some(error) => view! {
+            <p role="alert">"Not sent. "{error.to_string()}</p>
+            <button type="button" class="button" on:click=move |_| retry(client, again.clone())>"Send again"</button>
+        }
+        .into_any(),
+        None if waits => view! {
+            <p>"Waits until the answer is there."</p>
+            <button type="button" class="button" on:click=move |_| now()>"Stop the answer and send now"</button>
+            <button type="button" class="button" on:click=move |_| edit(client, back.clone())>"Edit"</button>
+        }
+        .into_any(),
+        None => return view! { <PendingFrame text><p class="quiet">"Sending…"</p></PendingFrame> }.into_any(),
+    };
+    view! {
+        <PendingFrame text>
+            <div class="note">
+                {what}
+                <button type="button" class="button" on:click=move |_| forget(client)>"Discard"</button>
+            </div>
+        </PendingFrame>
+    }
+    .into_any()
+}
+
+#[component]
+fn PendingFrame(text: String, children: Children) -> impl IntoView {
     view! {
         <article class="message" data-role="user" data-unsent="">
             <h2 class="said-by">"You"</h2>
             <div class="streaming">{text}</div>
-            {match failed {
-                None => view! { <p class="quiet">"Sending…"</p> }.into_any(),
-                Some(error) => view! {
-                    <div class="note" role="alert">
-                        <p>"Not sent. "{error.to_string()}</p>
-                        <button type="button" class="button" on:click=move |_| retry(client, again.clone())>"Send again"</button>
-                        <button type="button" class="button" on:click=move |_| forget(client)>"Discard"</button>
-                    </div>
-                }.into_any(),
-            }}
+            {children()}
         </article>
     }
 }
@@ -207,10 +230,10 @@ pub fn Composer(
     /// Nothing can be sent now.
     #[prop(into)]
     busy: Signal<bool>,
+    area: NodeRef<Textarea>,
     /// Is given the text, and a call that empties the box.
     send: impl Fn(String, Callback<()>) + Clone + 'static,
 ) -> impl IntoView {
-    let area = NodeRef::<Textarea>::new();
     let of = StoredValue::new(draft);
     let whose = use_context::<Whose>();
     Effect::new(move |_| {

@@ -36,15 +36,24 @@ pub async fn read_thread(thread: ThreadId) -> Result<ThreadRow, AppError> {
 /// A thread with the newest of its messages, or those above `before`.
 #[server]
 pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<Transcript, AppError> {
-    use super::{markdown, model::TRANSCRIPT_PAGE, sql};
-    use crate::{live, server::lanes};
+    use super::{
+        markdown,
+        model::{Options, TRANSCRIPT_PAGE},
+        sql,
+    };
+    use crate::{
+        live,
+        server::{lanes, state},
+    };
     let mut lane = lanes::user().await?;
     let live = live::start(&mut lane).await?;
     let row = sql::thread(&mut lane, thread).await?;
+    let (model, instructions) = sql::options(&mut lane, thread).await?;
     let (messages, more) = sql::transcript(&mut lane, thread, before, TRANSCRIPT_PAGE).await?;
     lane.commit().await?;
-    let messages = markdown::render(messages).await?;
-    Ok(Transcript { thread: row, messages, more, live })
+    let messages = markdown::render(thread, messages).await?;
+    let models = state::current()?.answerer.models();
+    Ok(Transcript { thread: row, messages, more, live, options: Options { model, models, instructions } })
 }
 
 /// A new thread with its first message. The same `client` gives the same thread, however often it is sent.
@@ -79,9 +88,29 @@ pub async fn send_message(thread: ThreadId, client: ClientId, text: String) -> R
     Ok(posted)
 }
 
-/// Another try at an answer that was cut off or failed.
+/// A message of the caller's is said differently: the new one stands beside it, with an answer of its own.
 #[server]
-pub async fn answer_again(answer: MessageId) -> Result<Posted, AppError> {
+pub async fn edit_message(message: MessageId, client: ClientId, text: String) -> Result<Posted, AppError> {
+    use super::{model, sql};
+    use crate::{
+        answers,
+        server::{lanes, state},
+    };
+    let (state, text) = (state::current()?, model::message_text(&text)?);
+    let mut lane = lanes::user().await?;
+    let (posted, created) = sql::edit(&mut lane, message, client, &text, state.answerer.model()).await?;
+    answers::begin(&state, lane, &posted, created).await?;
+    leptos_axum::redirect(&format!("/chat/{}", posted.thread));
+    Ok(posted)
+}
+
+/// Another answer beside one that there is; with `go_on`, one that begins with what that one says and goes on from there.
+#[server]
+pub async fn answer_again(
+    message: MessageId,
+    client: Option<ClientId>,
+    go_on: Option<bool>,
+) -> Result<Posted, AppError> {
     use super::sql;
     use crate::{
         answers,
@@ -89,10 +118,87 @@ pub async fn answer_again(answer: MessageId) -> Result<Posted, AppError> {
     };
     let state = state::current()?;
     let mut lane = lanes::user().await?;
-    let (thread, again, generation) = sql::answer_again(&mut lane, answer, state.answerer.model()).await?;
-    let posted = Posted { thread, message: answer, answer: again, generation: Some(generation) };
-    answers::begin(&state, lane, &posted, true).await?;
+    let begun = if go_on == Some(true) { sql::text(&mut lane, message).await? } else { String::new() };
+    let (posted, created) = sql::answer_again(&mut lane, message, client, state.answerer.model()).await?;
+    answers::go_on(&state, lane, &posted, created, begun).await?;
     Ok(posted)
+}
+
+/// Shows the branch through a message, in every window and from now on.
+#[server]
+pub async fn choose_branch(to: MessageId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    sql::choose_branch(&mut lane, to).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// Empties a message. It keeps its place, and its answers stay. This can't be undone.
+#[server]
+pub async fn delete_message(message: MessageId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    sql::delete_message(&mut lane, message).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// A new thread that begins with everything down to this message.
+#[server]
+pub async fn fork_thread(message: MessageId, client: ClientId) -> Result<ThreadId, AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    let fork = sql::fork(&mut lane, message, client).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    leptos_axum::redirect(&format!("/chat/{fork}"));
+    Ok(fork)
+}
+
+/// What the caller thinks of an answer; the same again takes it back.
+#[server]
+pub async fn thumb_answer(message: MessageId, up: Option<bool>) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    sql::thumb(&mut lane, message, up).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// A message as it was written, in Markdown.
+#[server]
+pub async fn read_text(message: MessageId) -> Result<String, AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::user().await?;
+    let text = sql::text(&mut lane, message).await?;
+    lane.commit().await?;
+    Ok(text)
+}
+
+/// Which model answers in a thread, and with what in mind.
+#[server]
+pub async fn set_options(thread: ThreadId, model: Option<String>, instructions: String) -> Result<(), AppError> {
+    use super::{model as rules, sql};
+    use crate::server::{lanes, state};
+    let state = state::current()?;
+    let (model, instructions) = (model.unwrap_or_default(), rules::instructions(&instructions)?);
+    if !model.is_empty() && !state.answerer.models().contains(&model) {
+        return Err(AppError::invalid("model", "There is no such model here."));
+    }
+    let mut lane = lanes::user().await?;
+    sql::set_options(&mut lane, thread, &model, &instructions).await?;
+    lane.commit().await?;
+    state.hub.wake();
+    Ok(())
 }
 
 /// Stops the answer that is being written, whichever process writes it. What has been written stays.

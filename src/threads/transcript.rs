@@ -7,7 +7,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::{
-    model::{MessageView, ThreadRow, Transcript, complete_blocks},
+    model::{MessageView, Options, ThreadRow, Transcript, complete_blocks},
     server_fns::open_thread,
     unsent::{self, Unsent},
 };
@@ -74,6 +74,7 @@ impl Shown {
 pub fn catch_up(
     thread: ThreadId,
     head: RwSignal<ThreadRow>,
+    options: RwSignal<Options>,
     more: RwSignal<bool>,
     shown: RwSignal<Vec<Shown>>,
     unsent: RwSignal<Vec<Unsent>>,
@@ -82,6 +83,7 @@ pub fn catch_up(
     let again = StoredValue::new(false);
     let read = move |page: Transcript| {
         head.try_set(page.thread);
+        options.try_set(page.options);
         for view in &page.messages {
             if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
                 unsent::drop_one(thread, unsent, client);
@@ -127,17 +129,16 @@ async fn pause() {
     drop(JsFuture::from(wait).await);
 }
 
-/// What was read replaces what is shown from its first message on. False: the two do not touch, because more was said in
-/// between than a page holds; then what was read is all that is shown.
+/// What was read replaces what is shown from its first message on; what stays above it is what leads there. False: nothing
+/// does, because more was said in between than a page holds, or the branch is another one: then what was read is all that
+/// is shown.
 fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) -> bool {
-    let Some(first) = read.first() else { return true };
-    let (id, seq) = (first.id, first.seq);
     let known = std::mem::take(all);
-    let touch =
-        known.iter().any(|s| s.id == id) || known.first().is_none_or(|s| s.view.with_untracked(|v| v.seq) >= seq);
-    if touch {
-        all.extend(known.iter().filter(|s| s.view.with_untracked(|v| v.seq) < seq).cloned());
-    }
+    let above = match read.first().map(|first| first.parent) {
+        Some(Some(parent)) => known.iter().position(|s| s.id == parent).map(|at| at + 1),
+        _ => Some(0),
+    };
+    all.extend(known.iter().take(above.unwrap_or(0)).cloned());
     for view in read {
         match known.iter().find(|s| s.id == view.id) {
             Some(old) => {
@@ -147,5 +148,5 @@ fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) -> bool {
             None => all.push(show(view)),
         }
     }
-    touch
+    above.is_some_and(|above| above > 0)
 }

@@ -13,12 +13,14 @@ use crate::{
     types::{ClientId, ThreadId},
 };
 
-/// A message on its way; `failed` says why it did not arrive.
+/// A message on its way; `failed` says why it did not arrive, `waiting` that an answer has to be finished first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsent {
     pub client: ClientId,
     pub text: String,
     pub failed: Option<AppError>,
+    #[serde(default)]
+    pub waiting: bool,
 }
 
 /// Whose the storage is, once that is known: before, nothing is taken from it.
@@ -62,7 +64,7 @@ pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
         }
         !arrived
     });
-    for unsent in &mut found {
+    for unsent in found.iter_mut().filter(|unsent| !unsent.waiting) {
         unsent.failed.get_or_insert(AppError::Unavailable);
     }
     list.set(found);

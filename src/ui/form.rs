@@ -18,9 +18,9 @@ impl FormBack {
     }
 }
 
-/// The form that came back to this page, if it is this one. Travels in the page, so that waking up changes nothing.
-pub fn form_back(form: &'static str) -> Option<FormBack> {
-    json::shared(use_context::<FormBack>).filter(|back| back.form == form)
+/// The form that came back to this page, if it is one of these. Travels in the page, so that waking up changes nothing.
+pub fn form_back(forms: &[&str]) -> Option<FormBack> {
+    json::shared(use_context::<FormBack>).filter(|back| forms.contains(&back.form.as_str()))
 }
 
 /// A labelled input with its own error below it.

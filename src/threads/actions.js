@@ -1,0 +1,80 @@
+// The forms below messages, without leaving the page: each is sent as it stands, and `done` hears what the server answers.
+// Also what plain forms can't do: copying.
+
+// Copies, and says so on the button for a moment.
+async function copy(button, text) {
+  await navigator.clipboard.writeText(text);
+  button.dataset.done = "";
+  setTimeout(() => delete button.dataset.done, 1500);
+}
+
+async function copyMessage(button) {
+  const body = new URLSearchParams({ message: button.dataset.copy });
+  const response = await fetch("/api/moat/threads/server_fns/read_text", { method: "POST", body });
+  if (response.ok) await copy(button, JSON.parse(await response.text()));
+}
+
+// A row is written anew when something in it has changed. Whoever pressed a button there goes on from the same button.
+function keepFocus(root, button) {
+  const key = button?.dataset.key;
+  if (!key) return;
+  const seek = () => {
+    if (button.isConnected && !button.disabled) return false;
+    const found = root.querySelector(`[data-key="${key}"]:not(:disabled)`);
+    (found ?? root.querySelector(".scroller"))?.focus({ preventScroll: true });
+    return true;
+  };
+  const observer = new MutationObserver(() => seek() && observer.disconnect());
+  observer.observe(root, { childList: true, subtree: true });
+  setTimeout(() => observer.disconnect(), 10000);
+}
+
+// crypto.randomUUID is missing on plain http.
+function uuid() {
+  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+async function send(root, form, button, done) {
+  if (form.dataset.busy !== undefined) return;
+  form.dataset.busy = "";
+  try {
+    const body = new URLSearchParams(new FormData(form, button));
+    // Pressed twice on purpose, it is meant twice; what the page holds is for those without a script.
+    if (button?.dataset.fresh !== undefined) body.set("client", uuid());
+    const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
+    const response = await fetch(action, { method: "POST", body, headers: { "x-moat-form": "1" } });
+    keepFocus(root, button);
+    if (response.ok) form.closest("details")?.removeAttribute("open");
+    done(response.ok, await response.text());
+  } catch {
+    done(false, '{"error":"unavailable"}');
+  } finally {
+    delete form.dataset.busy;
+  }
+}
+
+// A menu goes away by Escape and by a click beside it.
+function close(menu, focus) {
+  menu.open = false;
+  if (focus) menu.querySelector("summary").focus();
+}
+const open = () => document.querySelectorAll("details.menu[open]");
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") open().forEach((menu) => close(menu, menu.contains(document.activeElement)));
+});
+document.addEventListener("click", (event) => open().forEach((menu) => menu.contains(event.target) || close(menu, false)));
+
+export function attend(root, done) {
+  root.addEventListener("submit", (event) => {
+    if (!event.target.matches("form[data-stay]")) return;
+    event.preventDefault();
+    send(root, event.target, event.submitter, done);
+  });
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    if (button.dataset.copy) copyMessage(button);
+    else copy(button, button.parentElement.querySelector("code").textContent);
+  });
+}

@@ -1,0 +1,104 @@
+//! What can be done with one message: a row of plain forms, written on the server beside the message's text. The browser's
+//! half keeps no code for it: `actions.js` sends whichever form it finds there and says that something happened.
+
+use std::fmt::Write;
+
+use super::{markdown::escape, model::MessageView};
+use crate::types::{ClientId, MessageId, Role, Status, ThreadId};
+
+/// The row of a message whose text is `source`. Empty while the message is being written.
+pub fn html(thread: ThreadId, message: &MessageView, source: &str) -> String {
+    let mut row = String::new();
+    // Writing into a String does not fail.
+    let _ = write(&mut row, thread, message, source);
+    row
+}
+
+fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> std::fmt::Result {
+    if m.status == Some(Status::Running) {
+        return Ok(());
+    }
+    let id = m.id;
+    let client = once(id, m.siblings, Kind::Answer);
+    let act = |name: &str| format!("formaction=\"/chat/{thread}?do={name}\" data-key=\"{name}-{id}\"");
+    write!(
+        out,
+        "<form method=\"post\" data-stay><input type=\"hidden\" name=\"message\" value=\"{id}\">\
+         <input type=\"hidden\" name=\"client\" value=\"{client}\">"
+    )?;
+    if m.siblings > 1 {
+        // Named by their place, so that the focus finds the same button again when the branch has changed.
+        let place = m.parent.map_or_else(|| "root".to_owned(), |p| p.to_string());
+        let step = |sign: &str, label: &str, to: Option<MessageId>| {
+            let to = to.map_or_else(|| "disabled".to_owned(), |to| format!("value=\"{to}\""));
+            format!(
+                "<button name=\"to\" {to} formaction=\"/chat/{thread}?do=choose\" data-key=\"{label}-{place}\" \
+                 aria-label=\"{label} version\" title=\"{label} version\">{sign}</button>"
+            )
+        };
+        let (previous, next) = (step("‹", "Previous", m.previous), step("›", "Next", m.next));
+        write!(out, "<span class=\"versions\">{previous}<span>{} of {}</span>{next}</span>", m.place, m.siblings)?;
+    }
+    if m.deleted {
+        return out.write_str("</form>");
+    }
+    write!(out, "<button type=\"button\" data-copy=\"{id}\">Copy</button>")?;
+    if m.role == Role::Assistant {
+        for (up, label) in [(true, "Good"), (false, "Bad")] {
+            let pressed = m.thumb == Some(up);
+            // Pressed again, it says nothing, which takes back what was said.
+            let says = if pressed { String::new() } else { format!("name=\"up\" value=\"{up}\"") };
+            let key = act("thumb").replace("thumb-", &format!("{label}-"));
+            write!(out, "<button {says} {key} aria-pressed=\"{pressed}\">{label}</button>")?;
+        }
+        let whole = matches!(m.status, None | Some(Status::Done));
+        let (class, label) = if whole { ("", "Again") } else { ("button", "Try again") };
+        write!(
+            out,
+            "<button class=\"{class}\" {} title=\"Another answer beside this one\">{label}</button>",
+            act("again")
+        )?;
+        if !whole && !source.is_empty() {
+            write!(
+                out,
+                "<button name=\"go_on\" value=\"true\" {}>Go on</button>",
+                act("again").replace("again-", "on-")
+            )?;
+        }
+    }
+    write!(
+        out,
+        "<button data-fresh {} title=\"A new chat that begins with everything down to here\">Fork</button>",
+        act("fork")
+    )?;
+    write!(
+        out,
+        "<details><summary>Delete</summary><button class=\"bad\" {}>Delete this message for good</button></details></form>",
+        act("remove")
+    )?;
+    if m.role == Role::User {
+        write!(
+            out,
+            "<details class=\"edit\"><summary data-key=\"edit-{id}\">Edit</summary>\
+             <form method=\"post\" action=\"/chat/{thread}?do=edit\" data-stay>\
+             <input type=\"hidden\" name=\"message\" value=\"{id}\"><input type=\"hidden\" name=\"client\" value=\"{}\">\
+             <textarea name=\"text\" aria-label=\"Edited text\" required maxlength=\"32000\" rows=\"3\">\n",
+            once(id, m.siblings, Kind::Edit)
+        )?;
+        escape(out, source)?;
+        out.write_str("</textarea><button class=\"button primary\">Send as a new version</button></form></details>")?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Answer = 1,
+    Edit = 2,
+}
+
+/// The client id of the next version of a message: the same each time that the row is written, so that a form which is sent
+/// twice is stored once, until there is that version; and so that a row in which nothing has changed stays the same text.
+fn once(message: MessageId, siblings: i32, kind: Kind) -> ClientId {
+    ClientId(uuid::Uuid::from_u128(message.0.as_u128() ^ (u128::from(siblings.unsigned_abs()) << 8) ^ kind as u128))
+}
