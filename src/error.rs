@@ -25,6 +25,9 @@ pub enum AppError {
     /// `429`, with `Retry-After` in seconds.
     #[error("Too many tries. Try again in {retry_after} s.")]
     TooMany { retry_after: u64 },
+    /// `429`, with `Retry-After`: the answers of a day have been asked for.
+    #[error("Today's {answers} answers are used up. You can ask again in {}.", in_words(*retry_after))]
+    UsedUp { answers: i32, retry_after: u64 },
     /// `413`
     #[error("That is too long to send.")]
     TooLarge,
@@ -50,11 +53,28 @@ impl AppError {
             Self::NotFound => 404,
             Self::Conflict { .. } => 409,
             Self::TooLarge => 413,
-            Self::TooMany { .. } => 429,
+            Self::TooMany { .. } | Self::UsedUp { .. } => 429,
             Self::Internal { .. } => 500,
             Self::Unavailable => 503,
         }
     }
+
+    /// Seconds until the same may work, where that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooMany { retry_after } | Self::UsedUp { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+/// A long wait, rounded up, as somebody would say it.
+fn in_words(seconds: u64) -> String {
+    let (n, unit) = match seconds.div_ceil(60) {
+        minutes @ ..=90 => (minutes, "minute"),
+        minutes => (minutes.div_ceil(60), "hour"),
+    };
+    format!("{n} {unit}{}", if n == 1 { "" } else { "s" })
 }
 
 impl FromServerFnError for AppError {
@@ -71,6 +91,20 @@ impl FromServerFnError for AppError {
                 tracing::error!(cause = %other, "server function");
                 Self::Internal { id: "server-function".into() }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_wait_is_said_in_hours() {
+        for (seconds, words) in
+            [(1, "1 minute"), (61, "2 minutes"), (5400, "90 minutes"), (5401, "2 hours"), (86_400, "24 hours")]
+        {
+            assert_eq!(in_words(seconds), words);
         }
     }
 }

@@ -15,6 +15,8 @@ const B: &str = "00000000-0000-4000-8000-00000000000b";
 /// nobody writes), and what hangs on them. An id is the owner's last letter behind a number.
 const WORLD: &str = "
     insert into app.users (id, email) values ('00000000-0000-4000-8000-00000000000a', 'a@example.org'), ('00000000-0000-4000-8000-00000000000b', 'b@example.org');
+    insert into app.identities (issuer, subject, user_id) select 'issuer', 'of ' || email, id from app.users;
+    insert into app.quotas (user_id, day, answers) select id, '2000-01-01', 3 from app.users;
     insert into app.credentials (user_id, password_phc) select id, 'phc of ' || email from app.users;
     insert into app.sessions (id, user_id) select ('10000000' || right(id::text, 28))::uuid, id from app.users;
     insert into app.refresh_tokens (hash, session_id, user_id) select ('hash of ' || email)::bytea, ('10000000' || right(id::text, 28))::uuid, id from app.users;
@@ -428,6 +430,19 @@ static CASES: &[Case] = &[
         "with moved as materialized (select app.sequence_feed(10) as n) select from moved where n = 2 and app.probe('select pos::text from app.feed_head', n::text) = '4'",
     ),
     definer(
+        "identities.select_definer",
+        Job("sign_in"),
+        "select where app.outside_user('issuer', 'of b@example.org', null, false) = '00000000-0000-4000-8000-00000000000b'",
+    ),
+    definer(
+        "identities.insert_definer",
+        Job("sign_in"),
+        "select where app.outside_user('issuer', 'somebody new', null, true) is not null",
+    ),
+    definer("quotas.select_definer", User, "select where app.spend_generation(1) = 0"),
+    definer("quotas.insert_definer", User, "select where app.spend_generation(1) = 0"),
+    definer("quotas.update_definer", User, "select where app.spend_generation(1) = 0"),
+    definer(
         "generations.select_definer",
         Job("sweep"),
         "select where (select count(*) from app.lapsed_generations()) = 2",
@@ -647,6 +662,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("sign_in", "select * from app.lapsed_generations()"),
         ("live", "select app.take_token('k', 1, '1 hour')"),
         ("live", "select app.sweep_accounts()"),
+        ("live", "select app.outside_user('issuer', 'of a@example.org', null, false)"),
     ] {
         assert_eq!(run(&mut conn, Job(reason), statement, None).await, refused(), "{reason}: {statement}");
     }
@@ -659,6 +675,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         "select app.tell('00000000-0000-4000-8000-00000000000a', 'x', '{}')",
         "select app.sign_up('c@example.org', '', 'phc')",
         "select app.read_feed(0, 10)",
+        "select app.outside_user('issuer', 'of b@example.org', null, false)",
     ] {
         assert_eq!(run(&mut conn, User, statement, None).await, refused(), "{statement}");
     }

@@ -26,8 +26,9 @@ pub struct Credential {
 
 /// The caller's own row.
 pub async fn me(lane: &mut UserLane) -> Result<Me, AppError> {
-    let email =
-        sqlx::query_scalar("select email from app.users where id = (select auth.uid())").fetch_one(lane.conn()).await?;
+    let email = sqlx::query_scalar("select coalesce(email, '') from app.users where id = (select auth.uid())")
+        .fetch_one(lane.conn())
+        .await?;
     Ok(Me { email })
 }
 
@@ -49,6 +50,23 @@ pub async fn credential(lane: &mut ServiceLane, email: &str) -> Result<Option<Cr
             .fetch_one(lane.conn())
             .await?;
     Ok(user.zip(phc).map(|(user, phc)| Credential { user, phc, active: status.as_deref() == Some("active") }))
+}
+
+/// Whose an outside issuer's subject is, or becomes if `may_make`; `None` for somebody unknown.
+pub async fn outside_user(
+    lane: &mut ServiceLane,
+    issuer: &str,
+    subject: &str,
+    email: Option<&str>,
+    may_make: bool,
+) -> Result<Option<UserId>, AppError> {
+    Ok(sqlx::query_scalar("select app.outside_user($1, $2, $3, $4)")
+        .bind(issuer)
+        .bind(subject)
+        .bind(email)
+        .bind(may_make)
+        .fetch_one(lane.conn())
+        .await?)
 }
 
 /// A new session with its first refresh token.

@@ -26,6 +26,11 @@ pub async fn go_on(
     new: bool,
     begun: String,
 ) -> Result<(), AppError> {
+    // Before the commit, so that a message beyond the quota is not stored and stays with whoever wrote it. One that is sent
+    // again is counted already.
+    if new && state.config.quota > 0 {
+        sql::spend(&mut lane, state.config.quota).await?;
+    }
     let generation = posted.generation.filter(|_| new);
     let turn = match generation {
         Some(_) => Some(turn(state, &mut lane, posted, begun).await?),

@@ -31,6 +31,15 @@ pub async fn history(
     Ok(said)
 }
 
+/// Counts one answer more of the caller's day; `UsedUp` when there are `limit` already. Undone with the lane.
+pub async fn spend(lane: &mut UserLane, limit: i32) -> Result<(), AppError> {
+    let wait: i32 = sqlx::query_scalar("select app.spend_generation($1)").bind(limit).fetch_one(lane.conn()).await?;
+    match u64::try_from(wait) {
+        Ok(0) => Ok(()),
+        wait => Err(AppError::UsedUp { answers: limit, retry_after: wait.unwrap_or_default() }),
+    }
+}
+
 /// Adds a piece, and renews the lease; an empty piece only renews it. False: stop writing.
 pub async fn append(lane: &mut ServiceLane, generation: GenerationId, n: i32, text: &str) -> Result<bool, AppError> {
     Ok(sqlx::query_scalar("select app.append_chunk($1, $2, $3)")

@@ -13,6 +13,7 @@ use axum::{
     },
 };
 use futures::{Stream, stream};
+use tokio::time::Instant;
 
 use super::{
     hub::{Item, Subscription, event_json},
@@ -20,7 +21,11 @@ use super::{
 };
 use crate::{
     error::AppError,
-    server::{caller::Caller, lanes::Opening, state::AppState},
+    server::{
+        caller::{Caller, Until, now as now_in_seconds},
+        lanes::Opening,
+        state::AppState,
+    },
 };
 
 /// Rows read at once while catching up.
@@ -36,6 +41,7 @@ pub struct After {
 pub async fn live(
     State(state): State<AppState>,
     Extension(caller): Extension<Caller>,
+    until: Option<Extension<Until>>,
     after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
@@ -46,7 +52,7 @@ pub async fn live(
         return AppError::invalid("after", "This is no place in the feed.").into_response();
     };
     let resumed = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    match open(state, opening, resumed.or(after)).await {
+    match open(state, opening, resumed.or(after), until.map(|Extension(until)| until)).await {
         Ok(events) => Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response(),
         Err(error) => error.into_response(),
     }
@@ -57,6 +63,7 @@ async fn open(
     state: AppState,
     opening: Opening,
     after: Option<i64>,
+    until: Option<Until>,
 ) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, AppError> {
     let subscription = state.hub.subscribe(opening.user, opening.session)?;
     let mut lane = state.lanes.user(&opening).await?;
@@ -99,6 +106,8 @@ async fn open(
         last: if lost { from } else { after },
         told_slow: false,
         stopping: state.stopping.clone(),
+        ends: until
+            .map(|Until(at)| Instant::now() + Duration::from_secs((at - now_in_seconds()).max(0).unsigned_abs())),
     };
     Ok(stream::unfold(state, next))
 }
@@ -109,6 +118,16 @@ struct Telling {
     last: i64,
     told_slow: bool,
     stopping: tokio_util::sync::CancellationToken,
+    /// With a bearer token: when it ends. There may be no session whose end could be told.
+    ends: Option<Instant>,
+}
+
+/// Never, without an end.
+async fn ended(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn next(mut t: Telling) -> Option<(Result<Event, Infallible>, Telling)> {
@@ -120,6 +139,7 @@ async fn next(mut t: Telling) -> Option<(Result<Event, Infallible>, Telling)> {
         let item = tokio::select! {
             item = t.subscription.events.recv() => item,
             () = t.stopping.cancelled() => return None,
+            () = ended(t.ends) => return None,
         };
         match item {
             // Already told from the table, or before the client's own cursor.

@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     config::{AnswererKind, BadSetting, Config},
+    issuers::Issuers,
     jwt::Tokens,
     keys::{self, Keys},
     lanes::{self, Lanes},
@@ -140,7 +141,9 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
     let hashed =
         std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("hash.txt"))).is_some_and(|p| p.exists());
     let keys = Keys::new(secret.as_bytes());
+    let issuers = Issuers::read(config.issuers.as_deref()).map_err(|e| AppError::invalid(e.setting, &e.why))?;
     Ok(AppState::from(Services {
+        issuers,
         leptos: LeptosOptions::builder()
             .output_name("moat")
             .site_root(config.site.to_string_lossy().into_owned())

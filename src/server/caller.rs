@@ -12,8 +12,10 @@ use axum::{
 use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 
 use super::{
+    issuers::{Outsider, Refused},
     keys::RefreshToken,
     lanes::{Opening, Reason},
+    proxies, session,
     state::AppState,
 };
 use crate::{
@@ -29,6 +31,14 @@ pub enum Caller {
     /// With a token that has been verified; whether its session still lives is decided when a lane opens.
     User(Opening),
 }
+
+/// Where a request comes from, as far as it can be believed: see [`proxies`].
+#[derive(Clone, Copy, Debug)]
+pub struct From(pub IpAddr);
+
+/// When the bearer token of a request ends, in seconds since 1970. What outlives the request has to end then as well.
+#[derive(Clone, Copy, Debug)]
+pub struct Until(pub i64);
 
 /// Seconds before its end at which an access token is renewed, so that it does not lapse on its way.
 const RENEW_BEFORE: i64 = 30;
@@ -52,25 +62,25 @@ pub fn cookie_names(secure: bool) -> CookieNames {
 /// Finds out who asks and puts a [`Caller`] into the request. A bearer token that is no good ends the request here; a
 /// cookie that is no good is taken away.
 pub async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let ip = proxies::client(peer(&request), request.headers(), &state.config.proxies);
+    request.extensions_mut().insert(From(ip));
     let headers = request.headers();
-    let (ip, user_agent) = (peer(&request), user_agent(headers));
-    let somebody = move |user, session, issued_at| {
-        Caller::User(Opening { user, session: Some(session), issued_at, ip: ip.to_string(), user_agent })
+    let user_agent = user_agent(headers);
+    let opening = move |user, session, issued_at| {
+        Caller::User(Opening { user, session, issued_at, ip: ip.to_string(), user_agent })
     };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let claims = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).map(|t| state.tokens.verify(t.trim()));
-        return match claims {
-            Some(Ok(claims)) => {
-                request.extensions_mut().insert(somebody(claims.sub, claims.sid, claims.iat));
+        let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
+        return match bearer(&state, token.trim()).await {
+            Ok((user, session, issued_at, until)) => {
+                request.extensions_mut().insert(opening(user, session, issued_at));
+                request.extensions_mut().insert(Until(until));
                 next.run(request).await
             }
-            Some(Err(error)) => {
-                tracing::debug!(%error, "bearer token refused");
-                AppError::Unauthenticated.into_response()
-            }
-            None => AppError::Unauthenticated.into_response(),
+            Err(error) => error.into_response(),
         };
     }
+    let somebody = move |user, session, issued_at| opening(user, Some(session), issued_at);
 
     let secure = state.config.secure_cookies();
     let names = cookie_names(secure);
@@ -102,6 +112,39 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         // The database is away: the tokens stay, and the same request works when it is back.
         Err(error) => error.into_response(),
     }
+}
+
+/// Whose a bearer token is, whoever made it: the user, our session if it has one, when it was issued and when it ends.
+async fn bearer(state: &AppState, token: &str) -> Result<(UserId, Option<SessionId>, i64, i64), AppError> {
+    match state.issuers.verify(token).await {
+        Some(Ok(outsider)) => {
+            let user = mapped(state, &outsider).await?.ok_or(AppError::Unauthenticated)?;
+            Ok((user, None, outsider.issued_at, outsider.expires_at))
+        }
+        // The token may be good: whoever holds it should try again and not throw it away.
+        Some(Err(Refused::NoKeys)) => Err(AppError::Unavailable),
+        Some(Err(error)) => {
+            tracing::debug!(%error, "an issuer's token refused");
+            Err(AppError::Unauthenticated)
+        }
+        None => match state.tokens.verify(token) {
+            Ok(claims) => Ok((claims.sub, Some(claims.sid), claims.iat, claims.exp)),
+            Err(error) => {
+                tracing::debug!(%error, "bearer token refused");
+                Err(AppError::Unauthenticated)
+            }
+        },
+    }
+}
+
+/// Our user behind somebody else's subject; a new one where the settings let them sign up.
+async fn mapped(state: &AppState, outsider: &Outsider) -> Result<Option<UserId>, AppError> {
+    let email = outsider.email.as_deref();
+    let may_make = session::may_sign_up(&state.config, email.unwrap_or_default()).is_ok();
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let user = accounts::sql::outside_user(&mut lane, &outsider.issuer, &outsider.subject, email, may_make).await?;
+    lane.commit().await?;
+    Ok(user)
 }
 
 async fn rotate(
@@ -190,7 +233,7 @@ pub fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// The address of the other end of the connection. Forwarded headers are anybody's to write, so they don't count.
+/// The address of the other end of the connection.
 fn peer(request: &Request) -> IpAddr {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip())
 }

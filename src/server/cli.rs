@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::{
     boot::{Database, Logins, Stop, kept, state},
     check,
-    config::Config,
+    config::{AnswererKind, Config, Signup},
     demo, jobs, keys,
     lanes::Lanes,
     postgres, router,
@@ -132,6 +132,11 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
     }
     drop(writeln!(out));
     drop(out);
+    if state.config.answerer == AnswererKind::Openai && state.config.signup == Signup::Open && state.config.quota == 0 {
+        tracing::warn!(
+            "anybody may sign up and ask as much as they like of the model server: set MOAT_QUOTA to limit it"
+        );
+    }
     state.hub.prepare().await?;
     let stop = state.stopping.clone();
     let feed = tokio::spawn(state.hub.clone().run(stop.clone()));

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
+use super::{issuers::Issuers, proxies};
+
 /// Who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Signup {
@@ -81,6 +83,20 @@ pub struct Config {
     /// With MOAT_SIGNUP=domain: the domains whose addresses may sign up, separated by commas.
     #[arg(long, env = "MOAT_SIGNUP_DOMAINS", value_delimiter = ',', global = true)]
     pub signup_domains: Vec<String>,
+
+    /// Others whose tokens are accepted: the path of a JSON file, or the JSON itself. A list of {issuer, audience, and one
+    /// of hs256_secret, jwks_url, jwks_file}; emails_verified: true if the issuer verifies all addresses.
+    #[arg(long, env = "MOAT_ISSUERS", hide_env_values = true, global = true)]
+    pub issuers: Option<String>,
+
+    /// The proxies in front, as addresses or networks (10.0.0.0/8), separated by commas. What they forward as somebody's
+    /// address counts; from anybody else it does not.
+    #[arg(long, env = "MOAT_PROXIES", value_delimiter = ',', value_parser = proxies::network, global = true)]
+    pub proxies: Vec<ipnet::IpNet>,
+
+    /// Answers that somebody may ask for in a day, which begins at midnight UTC. 0: as many as they like.
+    #[arg(long, env = "MOAT_QUOTA", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..), global = true)]
+    pub quota: i32,
 
     /// Who writes the answers.
     #[arg(long, env = "MOAT_ANSWERER", value_enum, default_value = "embedded", global = true)]
@@ -168,6 +184,7 @@ impl Config {
         if self.signup == Signup::Domain && self.signup_domains.is_empty() {
             return bad("MOAT_SIGNUP_DOMAINS", "With MOAT_SIGNUP=domain, name the domains.");
         }
+        Issuers::read(self.issuers.as_deref())?;
         Ok(())
     }
 }

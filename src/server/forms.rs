@@ -77,7 +77,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
         }
         Err((error, _)) => {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let retry = if let AppError::TooMany { retry_after } = error { Some(retry_after) } else { None };
+            let retry = error.retry_after();
             let back = FormBack { form: (*name).to_owned(), error, fields: typed(&bytes) };
             let mut page = Request::new(Body::empty());
             *page.uri_mut() = parts.uri.path().parse().unwrap_or_default();

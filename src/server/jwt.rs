@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::types::{SessionId, UserId};
 
 const KEY_ID: &str = "moat-1";
-const ISSUER: &str = "moat";
+/// Nobody else's name.
+pub const ISSUER: &str = "moat";
 const AUDIENCE: &str = "authenticated";
 /// The only database role that a user's token may name.
-const ROLE: &str = "authenticated";
+pub const ROLE: &str = "authenticated";
 /// Seconds that an access token lives.
 pub const LIFETIME: i64 = 300;
 

@@ -5,7 +5,7 @@
 //! | `config`, `cli`, `boot`, `state` | the settings, the commands, how a server comes up, what a request can reach |
 //! | `postgres`, `migrate`, `check` | the embedded cluster, the schema, the proof that the wall stands |
 //! | `lanes`, `pool`, `db_error` | the only ways to the database, and what its errors become |
-//! | `keys`, `jwt`, `caller`, `session`, `passwords` | who is asking |
+//! | `keys`, `jwt`, `issuers`, `proxies`, `caller`, `session`, `passwords` | who is asking |
 //! | `router`, `forms`, `headers`, `wire` | the doors, and what an error looks like there |
 //! | `openai` | the client of a model server |
 //! | `jobs`, `telemetry` | what a process does by itself, logs |
@@ -19,6 +19,7 @@ pub mod db_error;
 pub mod demo;
 pub mod forms;
 pub mod headers;
+pub mod issuers;
 pub mod jobs;
 pub mod jwt;
 pub mod keys;
@@ -28,6 +29,7 @@ pub mod openai;
 pub mod passwords;
 mod pool;
 pub mod postgres;
+pub mod proxies;
 pub mod router;
 pub mod session;
 pub mod state;

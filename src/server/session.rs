@@ -79,11 +79,10 @@ pub fn set_theme(theme: Theme) {
     set_cookie(&format!("moat-theme={}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.as_str()));
 }
 
-/// The address of the other end of the current request's connection.
+/// Where the current request comes from.
 pub fn ip() -> String {
-    use std::net::SocketAddr;
     use_context::<Parts>()
-        .and_then(|p| p.extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string()))
+        .and_then(|p| p.extensions.get::<caller::From>().map(|from| from.0.to_string()))
         .unwrap_or_default()
 }
 

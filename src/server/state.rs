@@ -10,7 +10,8 @@ use leptos::{config::LeptosOptions, prelude::use_context};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    caller::Caller, config::Config, db_error::internal, jwt::Tokens, keys::Keys, lanes::Lanes, passwords::Passwords,
+    caller::Caller, config::Config, db_error::internal, issuers::Issuers, jwt::Tokens, keys::Keys, lanes::Lanes,
+    passwords::Passwords,
 };
 use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub};
 
@@ -26,6 +27,7 @@ pub struct Services {
     pub lanes: Lanes,
     pub keys: Keys,
     pub tokens: Tokens,
+    pub issuers: Issuers,
     pub passwords: Passwords,
     pub hub: Hub,
     pub answerer: Arc<dyn Answerer>,
