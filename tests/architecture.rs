@@ -116,6 +116,7 @@ fn only_the_lanes_hand_out_connections() {
         if [
             "server/lanes.rs",
             "server/pool.rs",
+            "server/adopt.rs",
             "server/postgres.rs",
             "server/migrate.rs",
             "server/check.rs",

@@ -5,6 +5,7 @@
 mod harness;
 
 mod accounts;
+mod adopt;
 mod answers;
 mod architecture;
 mod catalogue;

@@ -243,6 +243,8 @@ fn the_commands_do_what_they_say_without_a_server() {
     }
     let (ok, said) = run(&folder.0, &["check"]);
     assert!(ok && !said.contains("BROKEN") && said.lines().count() >= 15, "{said}");
+    let (ok, said) = run(&folder.0, &["adopt", "--dry-run"]);
+    assert!(!ok && said.contains("There is no public.threads"), "{said}");
     for (role, name) in [("login", "moat_user"), ("owner", "moat_owner"), ("super", "postgres")] {
         let (ok, said) = run(&folder.0, &["db", "url", "--role", role]);
         assert!(ok && said.starts_with(&format!("postgres://{name}@")), "{said}");
@@ -297,6 +299,9 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         (vec!["--secret", "short"], "32 characters"),
         (vec!["--signup", "domain"], "MOAT_SIGNUP_DOMAINS"),
         (vec!["--database-url", "postgres://x@localhost/y"], "MOAT_SERVICE_URL"),
+        (vec!["--issuers", "[7]"], "MOAT_ISSUERS"),
+        (vec!["--proxies", "10.0.0.1,proxy.example"], "give an address or a network"),
+        (vec!["--quota=-1"], "quota"),
         (vec!["--addr", &busy], "MOAT_ADDR"),
     ] {
         let (ok, said) = run(&folder.0, &args);
@@ -310,7 +315,9 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         "--secret",
         "a secret of more than 32 characters",
     ];
-    for (command, words) in [("migrate", "MOAT_MIGRATE_URL"), ("seed", "embedded database alone")] {
+    for (command, words) in
+        [("migrate", "MOAT_MIGRATE_URL"), ("adopt", "MOAT_MIGRATE_URL"), ("seed", "embedded database alone")]
+    {
         let (ok, said) = run(&folder.0, &[&own[..], &[command]].concat());
         assert!(!ok && said.contains(words), "{command}: {said}");
     }

@@ -9,11 +9,14 @@ use std::{
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
+    adopt,
     boot::{Database, Logins, Stop, kept, state},
     check,
     config::{AnswererKind, Config, Signup},
-    demo, jobs, keys,
-    lanes::Lanes,
+    demo,
+    issuers::Issuers,
+    jobs, keys,
+    lanes::{self, Lanes},
     postgres, router,
     state::AppState,
     telemetry,
@@ -41,6 +44,24 @@ enum Command {
     Seed,
     /// Prove that the wall stands; exits with 1 when it has a hole.
     Check,
+    /// Take over the threads and messages of a Supabase-style schema; says what was kept and what was dropped.
+    ///
+    /// Reads public.threads, public.messages and, where it is there, auth.users. While it runs, the server waits. Repeating
+    /// it changes nothing.
+    Adopt {
+        /// The address of the database that has them, as somebody who may read all their rows. Unset: this database.
+        #[arg(long)]
+        from: Option<String>,
+        /// Whose tokens the people have. Unset: the issuer of MOAT_ISSUERS, if there is one.
+        #[arg(long)]
+        issuer: Option<String>,
+        /// Give chats to an account here that has the same address. Only if you know that these addresses are theirs.
+        #[arg(long)]
+        by_address: bool,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// About the database.
     Db {
         #[command(subcommand)]
@@ -84,6 +105,9 @@ impl Cli {
                         Command::Seed => seed_only(self.config).await,
                         Command::Check => {
                             with_database(self.config, |_, logins| async move { report(&logins).await }).await
+                        }
+                        Command::Adopt { from, issuer, by_address, dry_run } => {
+                            adopt_old(self.config, from, adopt::How { issuer, by_address, dry_run }).await
                         }
                         Command::Db { command: DbCommand::Url { role } } => url(&self.config, role).await,
                     }
@@ -216,6 +240,39 @@ async fn seed_only(config: Config) -> Result<(), Stop> {
         ));
     }
     with_database(config, |state, _| async move { Ok(demo::seed(&state).await?) }).await
+}
+
+async fn adopt_old(config: Config, from: Option<String>, mut how: adopt::How) -> Result<(), Stop> {
+    if !config.embedded() && config.migrate_url.is_none() {
+        return Err(Stop::Words(
+            "MOAT_MIGRATE_URL is not set: only the owner of the schema can take chats over.".into(),
+        ));
+    }
+    if how.issuer.is_none() {
+        how.issuer = Issuers::read(config.issuers.as_deref())?.only().map(str::to_owned);
+    }
+    let from = from.map(|from| lanes::options(&from)).transpose()?;
+    let database = Database::open(&config).await?;
+    let owner = match (&database.embedded, &config.migrate_url) {
+        (Some(embedded), _) => Ok(embedded.owner()),
+        (None, url) => lanes::options(url.as_deref().unwrap_or_default()),
+    };
+    let outcome = match owner {
+        Ok(owner) => {
+            adopt::adopt(&owner, from.as_ref().unwrap_or(&owner), &how).await.map_err(|e| Stop::Words(e.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    };
+    database.leave()?;
+    let mut out = io::stdout().lock();
+    drop(write!(out, "{}", outcome?));
+    if from.is_none() {
+        drop(writeln!(
+            out,
+            "The old tables are still there. Drop them, or move them away: moat does not serve beside them."
+        ));
+    }
+    Ok(())
 }
 
 async fn report(logins: &Logins) -> Result<String, Stop> {

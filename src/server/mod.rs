@@ -8,8 +8,10 @@
 //! | `keys`, `jwt`, `issuers`, `proxies`, `caller`, `session`, `passwords` | who is asking |
 //! | `router`, `forms`, `headers`, `wire` | the doors, and what an error looks like there |
 //! | `openai` | the client of a model server |
+//! | `adopt` | chats of an older schema |
 //! | `jobs`, `telemetry` | what a process does by itself, logs |
 
+pub mod adopt;
 pub mod boot;
 pub mod caller;
 pub mod check;
