@@ -15,6 +15,7 @@ mod lanes;
 mod live;
 mod matrix;
 mod process;
+mod properties;
 mod quota;
 mod threads;
 mod tree;
