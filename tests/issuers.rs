@@ -23,7 +23,10 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as B64};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
-use moat::server::{caller::now, issuers::Issuers};
+use moat::{
+    accounts::sql::outside_user,
+    server::{caller::now, issuers::Issuers, lanes::Reason},
+};
 use serde_json::{Value, json};
 use sqlx::Executor;
 
@@ -377,14 +380,17 @@ async fn unknown_key_ids_do_not_make_us_hammer_the_issuer() {
     let key = Key::new(Algorithm::EdDSA, "known");
     let (server, url) = Keys::serving(set(&[&key])).await;
     let app = Arc::new(app_with(json!([{ "issuer": ISS, "audience": "authenticated", "jwks_url": url }]), &[]).await);
-    let garbage = (0..200).map(|n| {
+    let garbage = |n: usize| {
         let (app, token) = (app.clone(), key.token(&claims(ADA)));
         let claims = token.split('.').nth(1).unwrap().to_owned();
         let head = B64.encode(json!({ "alg": "EdDSA", "kid": format!("k{n}") }).to_string());
         tokio::spawn(async move { ask(&app, &format!("{head}.{claims}.AAAA"), LIST).await.status })
-    });
-    for status in futures::future::join_all(garbage).await {
+    };
+    for status in futures::future::join_all((0..100).map(garbage)).await {
         assert_eq!(status.unwrap(), 401);
+    }
+    for n in 0..20 {
+        assert_eq!(garbage(n).await.unwrap(), 401);
     }
     assert!((1..=4).contains(&server.asked()), "{}", server.asked());
     assert_eq!(ask(&app, &key.token(&claims(ADA)), LIST).await.status, 200);
@@ -419,24 +425,37 @@ async fn a_file_of_keys_is_read_again_when_it_changes() {
 #[tokio::test]
 async fn a_subject_is_one_person_and_the_same_subject_of_two_issuers_is_two() {
     const OTHER: &str = "https://other.example";
-    let app = Arc::new(
-        app_with(
-            json!([
-                { "issuer": ISS, "audience": "authenticated", "hs256_secret": SECRET },
-                { "issuer": OTHER, "audience": "authenticated", "hs256_secret": SECRET },
-            ]),
-            &[],
-        )
-        .await,
-    );
-    // First tokens, all at once.
-    let tries = (0..20).map(|_| {
-        let app = app.clone();
-        tokio::spawn(async move { ask(&app, &hs(&claims(ADA)), LIST).await.status })
+    let app = app_with(
+        json!([
+            { "issuer": ISS, "audience": "authenticated", "hs256_secret": SECRET },
+            { "issuer": OTHER, "audience": "authenticated", "hs256_secret": SECRET },
+        ]),
+        &[],
+    )
+    .await;
+    // Two first tokens at once: the second one waits for the first, and finds its person.
+    let mut first = app.state.lanes.service(Reason::SignIn).await.unwrap();
+    let one = outside_user(&mut first, ISS, ADA, None, true).await.unwrap().unwrap();
+    let lanes = app.state.lanes.clone();
+    let second = tokio::spawn(async move {
+        let mut lane = lanes.service(Reason::SignIn).await.unwrap();
+        let two = outside_user(&mut lane, ISS, ADA, None, true).await.unwrap().unwrap();
+        lane.commit().await.unwrap();
+        two
     });
-    for status in futures::future::join_all(tries).await {
-        assert_eq!(status.unwrap(), 200);
-    }
+    app.until("the second one waits", async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+        (waiting == 1).then_some(())
+    })
+    .await;
+    first.commit().await.unwrap();
+    assert_eq!(second.await.unwrap(), one);
+    assert_eq!(ask(&app, &hs(&claims(ADA)), LIST).await.status, 200);
     assert_eq!(people(&app).await.len(), 1);
     assert_eq!(ask(&app, &hs(&with(&[("iss", json!(OTHER))])), LIST).await.status, 200);
     assert_eq!(people(&app).await.len(), 2);

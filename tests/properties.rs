@@ -41,6 +41,11 @@ fn a_place_that_is_printed_is_read_again_and_nothing_else_is_read() {
         prop_assert_eq!(place.to_string().parse::<Place>().ok(), Some(place));
         Ok(())
     });
+    holds(CASES, &(any::<i64>(), any::<u128>()), |(micros, id)| {
+        let text = format!("{micros}.{}", uuid::Uuid::from_u128(id));
+        prop_assert_eq!(text.parse::<Place>().is_ok(), (0..=LATEST).contains(&micros), "{}", text);
+        Ok(())
+    });
     let near = "[-+ 0-9]{0,22}[.,]?[-{}0-9a-fA-F:urnid]{0,50}";
     holds(CASES, &prop_oneof![".{0,80}", near], |text: String| {
         if let Ok(place) = text.parse::<Place>() {
