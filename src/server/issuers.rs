@@ -439,3 +439,49 @@ fn algorithm(jwk: &Jwk) -> Option<Algorithm> {
     let verifies = common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
     (said && signs && verifies).then_some(algorithm)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SET: &[u8] = br#"{"keys": [
+        {"kty": "OKP", "crv": "Ed25519", "kid": "old", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "OKP", "crv": "X25519", "kid": "agrees", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        {"kty": "EC", "crv": "P-384", "kid": "longer", "x": "AA", "y": "AA"},
+        {"kty": "oct", "kid": "secret", "k": "AAAA"}, {"kty": "of tomorrow", "kid": "new"}, {"kty": 7}, 7
+    ]}"#;
+
+    #[test]
+    fn keys_that_we_can_not_use_are_left_out_of_a_set() {
+        let keys = parse(SET).unwrap();
+        assert_eq!(keys.keys().collect::<Vec<_>>(), ["old"]);
+        assert!(parse(b"[]").is_err() && parse(b"{}").is_err() && parse(b"").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_set_that_was_not_looked_at_for_long_is_read_again_behind_the_request_that_notices() {
+        let (asked, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let app = axum::Router::new().route(
+            "/",
+            axum::routing::get(move || {
+                let _ = asked.send(());
+                async { r#"{"keys": []}"# }
+            }),
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = reqwest::Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let set = Arc::new(KeySet::new(Source::Url(url, reqwest::Client::new())));
+        set.held(|held| {
+            held.keys = parse(SET).ok();
+            held.again = Some(Instant::now() + FRESH);
+        });
+        assert!(set.key("old").await.is_ok());
+        assert!(heard.is_empty(), "it was fresh");
+        set.held(|held| held.again = Some(Instant::now()));
+        assert!(set.key("old").await.is_ok(), "nobody waits for it");
+        tokio::time::timeout(Duration::from_secs(60), heard.recv()).await.unwrap();
+        drop(set.looks.lock().await);
+        assert!(set.key("old").await.is_err(), "a key that was taken out still works");
+    }
+}
