@@ -11,7 +11,10 @@ use leptos_router::{
 };
 
 use crate::{
-    accounts::page::{Home, SignIn, SignUp},
+    accounts::{
+        page::{Home, Link, Outbox, Reset, Sent, SignIn, SignInByCode, SignInByLink, SignInByPhone, SignUp},
+        settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
+    },
     error::AppError,
     guide::page::{GuideIndex, GuideReader},
     threads::page::{Chats, NewChat, OpenChat},
@@ -80,6 +83,19 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>
                 <Route path=path!("/sign-in") view=SignIn ssr=SsrMode::Async/>
                 <Route path=path!("/sign-up") view=SignUp ssr=SsrMode::Async/>
+                <Route path=path!("/sign-in/link") view=SignInByLink ssr=SsrMode::Async/>
+                <Route path=path!("/sign-in/phone") view=SignInByPhone ssr=SsrMode::Async/>
+                <Route path=path!("/sign-in/code") view=SignInByCode ssr=SsrMode::Async/>
+                <Route path=path!("/reset") view=Reset ssr=SsrMode::Async/>
+                <Route path=path!("/sent") view=Sent ssr=SsrMode::Async/>
+                <Route path=path!("/link") view=Link ssr=SsrMode::Async/>
+                <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
+                <Route path=path!("/account/address") view=Address ssr=SsrMode::Async/>
+                <Route path=path!("/account/password") view=Password ssr=SsrMode::Async/>
+                <Route path=path!("/account/phone") view=Phone ssr=SsrMode::Async/>
+                <Route path=path!("/account/sessions") view=Sessions ssr=SsrMode::Async/>
+                <Route path=path!("/account/leave") view=Leave ssr=SsrMode::Async/>
+                <Route path=path!("/dev/outbox") view=Outbox ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>
                 <Route path=path!("/guide/:page") view=GuideReader ssr=SsrMode::Async/>
             </Routes>

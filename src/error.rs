@@ -44,6 +44,14 @@ impl AppError {
         Self::Invalid { field: field.into(), why: why.into() }
     }
 
+    /// The same reason, at another field of the form.
+    pub fn at(self, field: &str) -> Self {
+        match self {
+            Self::Invalid { why, .. } => Self::invalid(field, &why),
+            other => other,
+        }
+    }
+
     /// The HTTP status that goes with it.
     pub fn status(&self) -> u16 {
         match self {

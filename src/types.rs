@@ -51,6 +51,10 @@ id!(
     SessionId
 );
 id!(
+    /// A request for a code by telephone: `app.codes.id`.
+    AskId
+);
+id!(
     /// `app.threads.id`
     ThreadId
 );
@@ -67,6 +71,13 @@ id!(
     ClientId
 );
 
+impl AskId {
+    /// Not to be guessed: it is what a code is tried against.
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
 impl ClientId {
     /// A fresh one, for one form or one try and all its repetitions.
     pub fn fresh() -> Self {
@@ -74,6 +85,20 @@ impl ClientId {
     }
 }
 
+words!(
+    /// `app.mail_tokens.purpose`: what a mailed link does.
+    Purpose {
+        SignUp = "sign-up",
+        Reset = "reset",
+        Magic = "magic",
+        Confirm = "confirm",
+        Change = "change",
+    }
+);
+words!(
+    /// Whether a mailed link can still be used.
+    LinkState { Good = "good", Used = "used", Expired = "expired" }
+);
 words!(
     /// `app.messages.role`
     Role { User = "user", Assistant = "assistant" }

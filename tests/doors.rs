@@ -54,6 +54,8 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
         let answer =
             app.send(Request::get(&path).header(header::ACCEPT, "text/html").body(Body::empty()).unwrap()).await;
         match (door.open, door.serves) {
+            // Open, and nothing is there without a token, or without the switch.
+            (true, _) if ["/link", "/dev/outbox"].contains(&path.as_str()) => assert_eq!(answer.status, 404, "{path}"),
             (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, _) => assert_eq!(answer.status, StatusCode::OK, "{path}"),
             (false, Serves::App | Serves::Plain) => {
@@ -255,6 +257,30 @@ async fn every_answer_tells_the_browser_what_it_may_do() {
         nonces.insert(nonce.to_owned());
     }
     assert_eq!(nonces.len(), 5, "a nonce is used once");
+}
+
+#[tokio::test]
+async fn a_telephone_number_in_an_address_is_refused_on_every_door() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut paths: BTreeSet<String> = server_fns().into_iter().map(str::to_owned).collect();
+    paths.extend(ROUTES.iter().map(|door| door.path.replace(['{', '}', '*'], "")));
+    for path in paths {
+        for query in ["phone=%2B49301234567", "a=b&Phone=1", "%70hone=", "phone"] {
+            for method in [Method::GET, Method::POST] {
+                let request = Request::builder()
+                    .method(method.clone())
+                    .uri(format!("{path}?{query}"))
+                    .header(header::COOKIE, ada.cookie())
+                    .body(Body::empty())
+                    .unwrap();
+                let answer = app.send(request).await;
+                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{method} {path}?{query}");
+                assert!(!answer.body.contains("301234567"), "{}", answer.body);
+            }
+        }
+    }
+    assert_eq!(app.page(Some(&ada), "/chat?telephone=1").await.status, 200);
 }
 
 #[tokio::test]

@@ -235,6 +235,32 @@ impl App {
         self.person(email, &answer)
     }
 
+    /// A form of a plain page, as a browser sends it.
+    pub async fn form(&self, person: Option<&Person>, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut request = post(path, fields);
+        request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+        if let Some(person) = person {
+            request.headers_mut().insert(header::COOKIE, person.cookie().parse().unwrap());
+        }
+        self.send(request).await
+    }
+
+    /// Somebody's next session.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Answer {
+        self.call(None, "accounts/server_fns/sign_in", &[("email", email), ("password", password)]).await
+    }
+
+    /// Sends what waits, and gives the newest letter of the outbox.
+    pub async fn letter(&self) -> moat::accounts::model::Posted {
+        moat::accounts::deliver::all(&self.state).await.unwrap();
+        self.state.outbox.as_ref().unwrap().read().first().cloned().expect("a letter")
+    }
+
+    /// How many rows a question of the superuser's counts.
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&mut self.db.superuser().await).await.unwrap()
+    }
+
     /// The person that an answer's cookies sign in.
     pub fn person(&self, email: &str, answer: &Answer) -> Person {
         let cookies = answer.cookies();
@@ -261,6 +287,12 @@ impl Drop for App {
     fn drop(&mut self) {
         self.state.stopping.cancel();
     }
+}
+
+/// The token in the link of a letter.
+pub fn token(text: &str) -> String {
+    let rest = text.split("/link?t=").nth(1).unwrap_or_else(|| panic!("no link: {text}"));
+    rest.split_whitespace().next().unwrap().to_owned()
 }
 
 /// A POST with a form's body, from our own origin.

@@ -193,6 +193,70 @@ async fn a_session_that_ends_hears_nothing_that_comes_after_and_another_one_does
 }
 
 #[tokio::test]
+async fn whatever_ends_a_session_ends_its_stream_and_nothing_is_heard_after_it() {
+    use crate::harness::{PASSWORD, token};
+    let app = App::with(&["--dev-outbox"]).await;
+    for (what, ends_asker) in
+        [("revoke", false), ("others", false), ("password", false), ("reset", true), ("close", true), ("erase", true)]
+    {
+        let email = format!("{what}@example.org");
+        let asker = app.sign_up(&email).await;
+        let ending = {
+            let answer = app.sign_in(&email, PASSWORD).await;
+            app.person(&email, &answer)
+        };
+        let (mut stays, mut ends) =
+            (Stream::open(&app, &asker, None, None).await, Stream::open(&app, &ending, None, None).await);
+        // The positive control: until then it hears.
+        ask(&app, &asker, "before the end").await;
+        ends.until("answer.ended").await;
+        stays.until("answer.ended").await;
+        let form = async |path: &str, fields: &[(&str, &str)]| app.form(Some(&asker), path, fields).await;
+        let answer = match what {
+            "revoke" => form("/account/sessions?do=revoke", &[("session", &ending.session.to_string())]).await,
+            "others" => form("/account/sessions?do=revoke-others", &[]).await,
+            "password" => {
+                form(
+                    "/account/password?do=change-password",
+                    &[("password", PASSWORD), ("new_password", "another long one")],
+                )
+                .await
+            }
+            "reset" => {
+                app.call(None, "accounts/server_fns/ask_reset", &[("email", &email)]).await;
+                let token = token(&app.letter().await.text);
+                form("/link?do=new-password", &[("token", &token), ("password", "another long one")]).await
+            }
+            "close" => form("/account/leave?do=close", &[("password", PASSWORD)]).await,
+            _ => form("/account/leave?do=erase", &[("name", &email), ("password", PASSWORD)]).await,
+        };
+        assert_eq!(answer.status, 303, "{what}: {}", answer.body);
+        // Committed after the end, by whoever is left; for those who are gone, by the database itself.
+        if ends_asker {
+            sqlx::query("insert into app.outbox (user_id, kind, payload) values ($1, 'thread.changed', '{}')")
+                .bind(asker.id)
+                .execute(&mut app.db.superuser().await)
+                .await
+                .unwrap();
+            assert_eq!(stays.next().await, None, "{what}");
+        } else {
+            ask(&app, &asker, "after the end").await;
+            stays.until("message.posted").await;
+        }
+        let mut heard = Vec::new();
+        while let Some(event) = ends.next().await {
+            heard.push(event);
+        }
+        assert!(
+            heard.iter().all(|(_, e)| e["kind"] == "thread.changed" && !ends_asker || e["kind"] == "thread.gone"),
+            "{what}: {heard:?}"
+        );
+        let request = Request::get("/live").header(header::COOKIE, ending.cookie()).body(Body::empty()).unwrap();
+        assert_eq!(app.open(request).await.status(), 401, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn closing_an_account_ends_its_streams() {
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;

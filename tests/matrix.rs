@@ -22,6 +22,11 @@ const WORLD: &str = "
     insert into app.refresh_tokens (hash, session_id, user_id) select ('hash of ' || email)::bytea, ('10000000' || right(id::text, 28))::uuid, id from app.users;
     insert into app.refresh_tokens (hash, session_id, user_id, used_at) select 'old', id, user_id, now() - interval '40 days' from app.sessions limit 1;
     insert into app.rate_limits (key, free_at) values ('old', now() - interval '2 days');
+    insert into app.outgoing (id, kind, address, user_id, due_at) select ('8' || right(id::text, 35))::uuid, 'confirm', email, id, now() - interval '1 hour' from app.users where email = 'a@example.org';
+    insert into app.mail_tokens (hash, purpose, user_id, address, expires_at) select ('magic of ' || email)::bytea, 'magic', id, email, now() + interval '1 hour' from app.users;
+    insert into app.mail_tokens (hash, purpose, address, phc, expires_at) values ('old', 'sign-up', 'c@example.org', 'phc', now() - interval '40 days');
+    insert into app.codes (id, phone, user_id, hash) select ('9' || right(id::text, 35))::uuid, '+4930123456', id, 'code' from app.users;
+    insert into app.codes (id, phone, hash, expires_at) values (gen_random_uuid(), '+4930123457', 'code', now() - interval '1 day');
     insert into app.threads (id, user_id, client_id, title, last_seq) select (n || '0000000' || right(id::text, 28))::uuid, id, gen_random_uuid(), 'of ' || email, 2
       from app.users, (values (2), (3)) t(n);
     insert into app.messages (id, thread_id, user_id, seq, client_id, role, content)
@@ -40,6 +45,7 @@ const WORLD: &str = "
     update app.feed_head set pos = 2;
     insert into app.feed_users (user_id, pos) select id, 1 from app.users;
     insert into app.feed (pos, user_id, upos, kind, payload, created_at) select row_number() over (order by id), id, 1, 'thread.changed', '{}', now() - interval '1 day' from app.users;
+    insert into app.users (id, status, erased_at) values ('00000000-0000-4000-8000-00000000000c', 'archived', now());
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -341,6 +347,65 @@ static CASES: &[Case] = &[
         "select where gate.open('00000000-0000-4000-8000-00000000000a', '10000000-0000-4000-8000-00000000000a', now() + interval '1 second', null) = 'authenticated'",
     ),
     definer("users.insert_definer", Job("sign_in"), "select where app.sign_up('c@example.org', '', 'phc') is not null"),
+    definer(
+        "users.update_definer",
+        Job("sign_in"),
+        "with used as materialized (select app.finish_magic('magic of a@example.org') as who) select from used where app.probe('select count(*)::text from app.users where email_verified_at is not null', who::text) = '1'",
+    ),
+    definer(
+        "users.delete_definer",
+        Job("sweep"),
+        "with gone as materialized (select app.erase_next()::text as done) select from gone where app.probe('select count(*)::text from app.users where erased_at is not null', done) = '0'",
+    ),
+    definer("credentials.update_definer", User, "select where app.change_password('phc of a@example.org', 'new')"),
+    definer("outgoing.select_definer", Job("mail"), "select from app.take_outgoing() where kind = 'confirm'"),
+    definer("outgoing.update_definer", Job("mail"), "select from app.take_outgoing() where kind = 'confirm'"),
+    definer("outgoing.insert_definer", User, "select where app.ask_my_mail('change', 'new@example.org')::text = ''"),
+    definer(
+        "outgoing.delete_definer",
+        Job("mail"),
+        "with done as materialized (select app.outgoing_done('80000000-0000-4000-8000-00000000000a')::text as done) select from done where app.probe('select count(*)::text from app.outgoing', done) = '0'",
+    ),
+    definer(
+        "mail_tokens.select_definer",
+        Job("sign_in"),
+        "select from app.read_token('magic of a@example.org') where state = 'good'",
+    ),
+    definer(
+        "mail_tokens.insert_definer",
+        Job("mail"),
+        "select where app.prepare_mail('80000000-0000-4000-8000-00000000000a', 'fresh') = 'confirm'",
+    ),
+    definer(
+        "mail_tokens.update_definer",
+        Job("sign_in"),
+        "select where app.finish_magic('magic of b@example.org') is not null",
+    ),
+    definer(
+        "mail_tokens.delete_definer",
+        Job("sweep"),
+        "with swept as materialized (select app.sweep_mail()::text as done) select from swept where app.probe('select count(*)::text from app.mail_tokens', done) = '2'",
+    ),
+    definer(
+        "codes.select_definer",
+        User,
+        "select where app.link_phone('90000000-0000-4000-8000-00000000000a', 'code') = 'ok'",
+    ),
+    definer(
+        "codes.insert_definer",
+        Job("mail"),
+        "with asked as materialized (select app.probe('insert into app.outgoing (id, kind, address) values (''81000000-0000-4000-8000-00000000000a'', ''code'', ''+4930123458'') returning kind', '') as kind) select from asked where kind = 'code' and app.prepare_code('81000000-0000-4000-8000-00000000000a', 'h', true)",
+    ),
+    definer(
+        "codes.update_definer",
+        User,
+        "with tried as materialized (select app.link_phone('90000000-0000-4000-8000-00000000000a', 'wrong') as outcome) select from tried where outcome = 'wrong' and app.probe('select max(tries)::text from app.codes', outcome) = '1'",
+    ),
+    definer(
+        "codes.delete_definer",
+        Job("sweep"),
+        "with swept as materialized (select app.sweep_codes()::text as done) select from swept where app.probe('select count(*)::text from app.codes', done) = '2'",
+    ),
     definer(
         "credentials.select_definer",
         Job("sign_in"),
@@ -660,6 +725,23 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("sign_in", "select app.sequence_feed(10)"),
         ("sign_in", "select app.prune_feed('1 hour')"),
         ("sign_in", "select * from app.lapsed_generations()"),
+        ("sign_in", "select * from app.take_outgoing()"),
+        ("sign_in", "select app.prepare_mail('80000000-0000-4000-8000-00000000000a', 'h')"),
+        ("sign_in", "select app.prepare_code('80000000-0000-4000-8000-00000000000a', 'h', true)"),
+        ("sign_in", "select app.outgoing_done('80000000-0000-4000-8000-00000000000a')"),
+        ("sign_in", "select app.sweep_mail()"),
+        ("sign_in", "select app.sweep_codes()"),
+        ("sign_in", "select app.erase_next()"),
+        ("mail", "select app.ask_mail('reset', 'a@example.org', null)"),
+        ("mail", "select app.ask_code(gen_random_uuid(), '+4930123456')"),
+        ("mail", "select * from app.read_token('magic of a@example.org')"),
+        ("mail", "select * from app.finish_sign_up('h')"),
+        ("mail", "select app.finish_magic('magic of a@example.org')"),
+        ("mail", "select app.finish_reset('h', 'phc')"),
+        ("mail", "select app.finish_address('h')"),
+        ("mail", "select app.finish_code(gen_random_uuid(), 'h', true)"),
+        ("mail", "select app.credential_of('00000000-0000-4000-8000-00000000000a')"),
+        ("mail", "select app.time_zone_of('00000000-0000-4000-8000-00000000000a')"),
         ("live", "select app.take_token('k', 1, '1 hour')"),
         ("live", "select app.sweep_accounts()"),
         ("live", "select app.outside_user('issuer', 'of a@example.org', null, false)"),
@@ -667,7 +749,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         assert_eq!(run(&mut conn, Job(reason), statement, None).await, refused(), "{reason}: {statement}");
     }
     for statement in ["select from app.messages", "select from app.generations", "select from app.generation_chunks"] {
-        for reason in ["sign_in", "live", "sweep"] {
+        for reason in ["sign_in", "live", "sweep", "mail"] {
             assert_eq!(run(&mut conn, Job(reason), statement, None).await, Outcome::Rows(0), "{reason}: {statement}");
         }
     }
@@ -676,6 +758,10 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         "select app.sign_up('c@example.org', '', 'phc')",
         "select app.read_feed(0, 10)",
         "select app.outside_user('issuer', 'of b@example.org', null, false)",
+        "select app.spend_token('magic of b@example.org', array['magic'])",
+        "select app.spend_tokens_of('00000000-0000-4000-8000-00000000000b')",
+        "select app.try_code('90000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'code')",
+        "select app.credential_of('00000000-0000-4000-8000-00000000000a')",
     ] {
         assert_eq!(run(&mut conn, User, statement, None).await, refused(), "{statement}");
     }

@@ -1,9 +1,15 @@
+//! The doors of the room. Long, because there are many ways to get in, to change what one gets in by, and to leave; each is short.
+
 use leptos::prelude::*;
 
-use super::model::Me;
-use crate::{error::AppError, ui::theme::Theme};
+use super::model::{Account, LinkView, Me, Posted, SessionRow, Ways};
+use crate::{
+    error::AppError,
+    types::{AskId, SessionId},
+    ui::theme::Theme,
+};
 
-/// Makes an account and signs it in.
+/// Makes an account and signs it in; where mail proves addresses, sends a link instead that does.
 #[server]
 pub async fn sign_up(email: String, password: String) -> Result<(), AppError> {
     use super::{model, sql};
@@ -13,6 +19,9 @@ pub async fn sign_up(email: String, password: String) -> Result<(), AppError> {
     model::new_password(&password)?;
     session::limit(&state, &[("sign-up", &session::ip(), 30, 10.0)]).await?;
     let phc = state.passwords.hash(password).await?;
+    if state.mailer.proves() {
+        return session::ask_mail(&state, "sign-up", &email, Some(&phc)).await;
+    }
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let Some(user) = sql::sign_up(&mut lane, &email, &phc).await? else {
         return Err(AppError::invalid("email", "This address has an account already. Sign in instead."));
@@ -82,4 +91,392 @@ pub async fn whoami() -> Result<Option<Me>, AppError> {
 pub async fn choose_theme(theme: Theme) -> Result<(), AppError> {
     crate::server::session::set_theme(theme);
     Ok(())
+}
+
+/// What this server offers for getting in.
+#[server]
+pub async fn ways_in() -> Result<Ways, AppError> {
+    use crate::server::{mailer, state};
+    let state = state::current()?;
+    Ok(Ways { mail: state.mailer.sends(), phone: state.sms.is_some(), outbox: mailer::outbox().is_ok() })
+}
+
+/// A mail with a link for a new password, if the address has an account.
+#[server]
+pub async fn ask_reset(email: String) -> Result<(), AppError> {
+    use super::model;
+    use crate::server::{session, state};
+    session::ask_mail(&state::current()?, "reset", &model::email(&email)?, None).await
+}
+
+/// A mail with a link that signs in, if the address has an account.
+#[server]
+pub async fn ask_magic(email: String) -> Result<(), AppError> {
+    use super::model;
+    use crate::server::{session, state};
+    session::ask_mail(&state::current()?, "magic", &model::email(&email)?, None).await
+}
+
+/// What a mailed link does, for the page that shows its button.
+#[server]
+pub async fn read_link(token: String) -> Result<LinkView, AppError> {
+    use super::sql;
+    use crate::server::{keys::LinkToken, lanes::Reason, state};
+    let token = LinkToken::parse(&token).ok_or(AppError::NotFound)?;
+    let mut lane = state::current()?.lanes.service(Reason::SignIn).await?;
+    let link = sql::read_token(&mut lane, &token.hash()).await?;
+    lane.commit().await?;
+    link.map(|(link, _)| link).ok_or(AppError::NotFound)
+}
+
+/// Makes the account that a mailed link is for, and signs it in. The password is the one that was typed on the sign-up page:
+/// who has the mail alone could be somebody whose address a stranger typed there.
+#[server]
+pub async fn finish_sign_up(token: String, password: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::{
+        server::{lanes::Reason, session, state},
+        types::Purpose,
+    };
+    let state = state::current()?;
+    let token = session::use_link(&state, &token).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let read = sql::read_token(&mut lane, &token.hash()).await?;
+    lane.commit().await?;
+    let Some((link, phc)) = read.filter(|(link, _)| link.purpose == Purpose::SignUp) else {
+        return Err(session::link_over());
+    };
+    session::limit(&state, &[("link-for", &link.address, 10, 30.0)]).await?;
+    if password.len() > model::PASSWORD_MAX || !state.passwords.verify(password, phc).await? {
+        return Err(AppError::invalid("password", "This is not the password that was chosen on the sign-up page."));
+    }
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    match sql::finish_sign_up(&mut lane, &token.hash()).await? {
+        (_, Some(user)) => session::start(&state, lane, user).await?,
+        (outcome, None) => {
+            lane.commit().await?;
+            let what = "This address has an account already. Sign in instead.";
+            return Err(match outcome.as_str() {
+                "taken" => AppError::Conflict { what: what.into() },
+                _ => session::link_over(),
+            });
+        }
+    }
+    leptos_axum::redirect("/chat");
+    Ok(())
+}
+
+/// A new password by a mailed link. All sessions end, and one begins here.
+#[server]
+pub async fn reset_password(token: String, password: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes::Reason, session, state};
+    let state = state::current()?;
+    model::new_password(&password)?;
+    let token = session::use_link(&state, &token).await?;
+    let phc = state.passwords.hash(password).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let user = sql::finish_reset(&mut lane, &token.hash(), &phc).await?.ok_or_else(session::link_over)?;
+    session::start(&state, lane, user).await?;
+    state.hub.wake();
+    state.mailer.wake();
+    leptos_axum::redirect("/chat");
+    Ok(())
+}
+
+/// Signs in by a mailed link.
+#[server]
+pub async fn sign_in_by_link(token: String) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes::Reason, session, state};
+    let state = state::current()?;
+    let token = session::use_link(&state, &token).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let user = sql::finish_magic(&mut lane, &token.hash()).await?.ok_or_else(session::link_over)?;
+    session::start(&state, lane, user).await?;
+    leptos_axum::redirect("/chat");
+    Ok(())
+}
+
+/// Confirms the address that a link was mailed to, or makes it the account's.
+#[server]
+pub async fn confirm_address(token: String) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{caller::Caller, lanes::Reason, session, state};
+    let state = state::current()?;
+    let token = session::use_link(&state, &token).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let outcome = sql::finish_address(&mut lane, &token.hash()).await?;
+    lane.commit().await?;
+    state.mailer.wake();
+    let page = if matches!(state::caller(), Caller::Nobody) { "/sign-in" } else { "/account" };
+    match outcome.as_str() {
+        "confirmed" | "changed" => leptos_axum::redirect(&format!("{page}?done={outcome}")),
+        "taken" => return Err(AppError::Conflict { what: "This address has an account of its own by now.".into() }),
+        _ => return Err(session::link_over()),
+    }
+    Ok(())
+}
+
+/// Sends a code to a telephone number, to sign in by.
+#[server]
+pub async fn ask_code(number: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes::Reason, session, state};
+    let (state, number) = (state::current()?, model::phone(&number)?);
+    session::sends_texts(&state)?;
+    session::limit_code(&state, &number).await?;
+    let ask = AskId::fresh();
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    sql::ask_code(&mut lane, ask, &number).await?;
+    lane.commit().await?;
+    state.mailer.wake();
+    leptos_axum::redirect(&format!("/sign-in/code?ask={ask}"));
+    Ok(())
+}
+
+/// Signs in by a code. A number that nobody has linked makes a new account where anybody may sign up.
+#[server]
+pub async fn sign_in_by_code(ask: AskId, code: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{config::Signup, lanes::Reason, session, state};
+    let (state, code) = (state::current()?, model::code(&code)?);
+    session::limit(&state, &[("code-try", &session::ip(), 30, 10.0)]).await?;
+    let open = state.config.signup == Signup::Open;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let Some(user) = sql::finish_code(&mut lane, ask, &state.keys.code(ask.0, &code), open).await? else {
+        // The try counts.
+        lane.commit().await?;
+        return Err(session::wrong_code());
+    };
+    session::start(&state, lane, user).await?;
+    leptos_axum::redirect("/chat");
+    Ok(())
+}
+
+/// The caller's account.
+#[server]
+pub async fn my_account() -> Result<Account, AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::user().await?;
+    let account = sql::account(&mut lane).await?;
+    lane.commit().await?;
+    Ok(account)
+}
+
+/// Stores what somebody is called, reads in and lives by.
+#[server]
+pub async fn save_profile(name: String, language: String, time_zone: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, session};
+    let mut lane = lanes::user().await?;
+    let (name, zone) = model::profile(&name, &language, &time_zone)?;
+    sql::save_profile(&mut lane, name, &language, zone).await?;
+    lane.commit().await?;
+    session::set_time_zone(zone);
+    leptos_axum::redirect("/account?done=profile");
+    Ok(())
+}
+
+/// A mail to the caller's address, with a link that confirms it.
+#[server]
+pub async fn ask_confirmation() -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, session, state};
+    let state = state::current()?;
+    session::sends_mail(&state)?;
+    let mut lane = lanes::user().await?;
+    let email = sql::account(&mut lane).await?.email.ok_or(AppError::NotFound)?;
+    session::limit_mail(&state, &email).await?;
+    sql::ask_my_mail(&mut lane, "confirm", &email).await?;
+    lane.commit().await?;
+    state.mailer.wake();
+    leptos_axum::redirect("/account?done=mailed");
+    Ok(())
+}
+
+/// A mail to the address that the caller wants, with a link that makes it theirs.
+#[server]
+pub async fn change_address(email: String, password: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, mailer::Mailer, session, state};
+    let state = state::current()?;
+    session::sends_mail(&state)?;
+    let me = lanes::user().await?.user();
+    let email = model::email(&email)?;
+    Mailer::check(&email)?;
+    session::typed_password(&state, me, password).await?;
+    session::limit_mail(&state, &email).await?;
+    let mut lane = lanes::user().await?;
+    sql::ask_my_mail(&mut lane, "change", &email).await?;
+    lane.commit().await?;
+    state.mailer.wake();
+    leptos_axum::redirect("/account?done=mailed");
+    Ok(())
+}
+
+/// Another password. The caller's other sessions end.
+#[server]
+pub async fn change_password(password: String, new_password: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, session, state};
+    let state = state::current()?;
+    let me = lanes::user().await?.user();
+    model::new_password(&new_password).map_err(|e| e.at("new_password"))?;
+    let was = session::typed_password(&state, me, password).await?;
+    let phc = state.passwords.hash(new_password).await?;
+    let mut lane = lanes::user().await?;
+    if !sql::change_password(&mut lane, was.as_deref(), &phc).await? {
+        return Err(AppError::invalid("password", "Your password was changed elsewhere just now."));
+    }
+    lane.commit().await?;
+    state.hub.wake();
+    state.mailer.wake();
+    leptos_axum::redirect("/account?done=password");
+    Ok(())
+}
+
+/// Sends a code to the number that the caller wants to link.
+#[server]
+pub async fn ask_phone(number: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, session, state};
+    let state = state::current()?;
+    session::sends_texts(&state)?;
+    let mut lane = lanes::user().await?;
+    let number = model::phone(&number)?;
+    session::limit_code(&state, &number).await?;
+    let ask = AskId::fresh();
+    sql::ask_my_code(&mut lane, ask, &number).await?;
+    lane.commit().await?;
+    state.mailer.wake();
+    leptos_axum::redirect(&format!("/account/phone?ask={ask}"));
+    Ok(())
+}
+
+/// Links the number that a code was sent to.
+#[server]
+pub async fn link_phone(ask: AskId, code: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, session, state};
+    let (state, code) = (state::current()?, model::code(&code)?);
+    session::limit(&state, &[("code-try", &session::ip(), 30, 10.0)]).await?;
+    let mut lane = lanes::user().await?;
+    let outcome = sql::link_phone(&mut lane, ask, &state.keys.code(ask.0, &code)).await?;
+    // The try counts.
+    lane.commit().await?;
+    match outcome.as_str() {
+        "ok" => leptos_axum::redirect("/account?done=phone"),
+        "taken" => return Err(AppError::invalid("code", "This number belongs to another account.")),
+        _ => return Err(session::wrong_code()),
+    }
+    Ok(())
+}
+
+/// Takes the caller's number off their account.
+#[server]
+pub async fn unlink_phone() -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::user().await?;
+    if !sql::unlink_phone(&mut lane).await? {
+        let what = "The number is the only way into this account. Add an e-mail address first.";
+        return Err(AppError::Conflict { what: what.into() });
+    }
+    lane.commit().await?;
+    leptos_axum::redirect("/account?done=no-phone");
+    Ok(())
+}
+
+/// The caller's sessions, the latest first.
+#[server]
+pub async fn list_sessions() -> Result<Vec<SessionRow>, AppError> {
+    use super::sql;
+    use crate::server::{lanes, session};
+    let mut lane = lanes::user().await?;
+    let rows = sql::sessions(&mut lane, session::here()).await?;
+    lane.commit().await?;
+    Ok(rows)
+}
+
+/// Ends one of the caller's sessions, with all the windows that it has open.
+#[server]
+pub async fn revoke_session(session: SessionId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    sql::revoke(&mut lane, session).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    leptos_axum::redirect("/account/sessions?done=revoked");
+    Ok(())
+}
+
+/// Ends all of the caller's sessions but this one.
+#[server]
+pub async fn revoke_others() -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, session, state};
+    let mut lane = lanes::user().await?;
+    sql::revoke_others(&mut lane, session::here()).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    leptos_axum::redirect("/account/sessions?done=alone");
+    Ok(())
+}
+
+/// Closes the caller's account: nobody gets in, nothing is lost.
+#[server]
+pub async fn close_account(password: String) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, session, state};
+    let state = state::current()?;
+    let me = lanes::user().await?.user();
+    let was = session::typed_password(&state, me, password).await?;
+    let mut lane = lanes::user().await?;
+    if !sql::close_account(&mut lane, was.as_deref()).await? {
+        return Err(AppError::invalid("password", "Your password was changed elsewhere just now."));
+    }
+    lane.commit().await?;
+    state.hub.wake();
+    session::forget_browser(&state);
+    leptos_axum::redirect("/sign-in?done=closed");
+    Ok(())
+}
+
+/// Erases the caller's account and all that is private to it, for good. `name` is its address, typed.
+#[server]
+pub async fn erase_account(name: String, password: String) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{jobs, lanes, session, state};
+    let state = state::current()?;
+    let mut lane = lanes::user().await?;
+    let (me, account) = (lane.user(), sql::account(&mut lane).await?);
+    lane.commit().await?;
+    if name.trim().to_lowercase() != account.typed_name() {
+        return Err(AppError::invalid("name", "This is not what your account is called."));
+    }
+    let was = session::typed_password(&state, me, password).await?;
+    let mut lane = lanes::user().await?;
+    if !sql::erase_account(&mut lane, was.as_deref()).await? {
+        return Err(AppError::invalid("password", "Your password was changed elsewhere just now."));
+    }
+    lane.commit().await?;
+    state.hub.wake();
+    let job = state.clone();
+    state.tasks.spawn(async move {
+        if let Err(error) = jobs::erase(&job).await {
+            tracing::warn!(%error, "erasing an account; it is tried again");
+        }
+    });
+    session::forget_browser(&state);
+    leptos_axum::redirect("/sign-in?done=erased");
+    Ok(())
+}
+
+/// What was sent to nobody, for the developer of this machine.
+#[server]
+pub async fn read_outbox() -> Result<Vec<Posted>, AppError> {
+    crate::server::mailer::outbox()
 }

@@ -1,8 +1,8 @@
 use crate::{
-    accounts::model::Me,
+    accounts::model::{Account, LinkView, Me, SessionRow},
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
-    types::{SessionId, UserId},
+    types::{AskId, LinkState, Purpose, SessionId, UserId},
 };
 
 /// What became of a refresh token.
@@ -26,10 +26,11 @@ pub struct Credential {
 
 /// The caller's own row.
 pub async fn me(lane: &mut UserLane) -> Result<Me, AppError> {
-    let email = sqlx::query_scalar("select coalesce(email, '') from app.users where id = (select auth.uid())")
-        .fetch_one(lane.conn())
-        .await?;
-    Ok(Me { email })
+    let (email, name) =
+        sqlx::query_as("select coalesce(email, phone, ''), display_name from app.users where id = (select auth.uid())")
+            .fetch_one(lane.conn())
+            .await?;
+    Ok(Me { email, name })
 }
 
 /// Ends the caller's session. Its streams end with the event that this writes.
@@ -123,6 +124,211 @@ pub async fn take_token(lane: &mut ServiceLane, key: &str, burst: i32, every: f6
 
 /// Forgets rate limits that no longer limit, and refresh tokens that were spent long ago.
 pub async fn sweep(lane: &mut ServiceLane) -> Result<(), AppError> {
-    sqlx::query("select app.sweep_accounts()").execute(lane.conn()).await?;
+    sqlx::query("select app.sweep_accounts(), app.sweep_mail(), app.sweep_codes()").execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// Deletes one account that is to be erased; false when there was none. Years of chats may take a while.
+pub async fn erase_next(lane: &mut ServiceLane) -> Result<bool, AppError> {
+    sqlx::query("select set_config('statement_timeout', '30min', true)").execute(lane.conn()).await?;
+    Ok(sqlx::query_scalar("select app.erase_next()").fetch_one(lane.conn()).await?)
+}
+
+/// A mail for whoever has an address: `sign-up` (with the password's hash), `reset` or `magic`.
+pub async fn ask_mail(lane: &mut ServiceLane, kind: &str, address: &str, phc: Option<&str>) -> Result<(), AppError> {
+    sqlx::query("select app.ask_mail($1, $2, $3)").bind(kind).bind(address).bind(phc).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// A mail that proves the caller's address (`confirm`) or the one they want (`change`).
+pub async fn ask_my_mail(lane: &mut UserLane, kind: &str, address: &str) -> Result<(), AppError> {
+    sqlx::query("select app.ask_my_mail($1, $2)").bind(kind).bind(address).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// A row that is to be sent, taken for half a minute or longer.
+pub struct Taken {
+    pub id: uuid::Uuid,
+    pub kind: String,
+    pub address: String,
+    pub tries: i32,
+}
+
+pub async fn take_outgoing(lane: &mut ServiceLane) -> Result<Option<Taken>, AppError> {
+    let (id, kind, address, tries): (Option<uuid::Uuid>, Option<String>, Option<String>, Option<i32>) =
+        sqlx::query_as("select id, kind, address, tries from app.take_outgoing()").fetch_one(lane.conn()).await?;
+    Ok(match (id, kind, address, tries) {
+        (Some(id), Some(kind), Some(address), Some(tries)) => Some(Taken { id, kind, address, tries }),
+        _ => None,
+    })
+}
+
+/// What the mail is to say; its link's token is given as its hash.
+pub async fn prepare_mail(lane: &mut ServiceLane, id: uuid::Uuid, token: &[u8]) -> Result<String, AppError> {
+    Ok(sqlx::query_scalar("select app.prepare_mail($1, $2)").bind(id).bind(token).fetch_one(lane.conn()).await?)
+}
+
+/// Whether the code is to be sent. `open`: also to a number that nobody has linked.
+pub async fn prepare_code(lane: &mut ServiceLane, id: uuid::Uuid, code: &[u8], open: bool) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.prepare_code($1, $2, $3)")
+        .bind(id)
+        .bind(code)
+        .bind(open)
+        .fetch_one(lane.conn())
+        .await?)
+}
+
+pub async fn outgoing_done(lane: &mut ServiceLane, id: uuid::Uuid) -> Result<(), AppError> {
+    sqlx::query("select app.outgoing_done($1)").bind(id).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// What a link is for, and the password's hash that a sign-up waits with.
+pub async fn read_token(lane: &mut ServiceLane, token: &[u8]) -> Result<Option<(LinkView, Option<String>)>, AppError> {
+    let (purpose, state, address, phc): (Option<Purpose>, Option<LinkState>, Option<String>, Option<String>) =
+        sqlx::query_as("select purpose, state, address, phc from app.read_token($1)")
+            .bind(token)
+            .fetch_one(lane.conn())
+            .await?;
+    Ok(match (purpose, state, address) {
+        (Some(purpose), Some(state), Some(address)) => Some((LinkView { purpose, state, address }, phc)),
+        _ => None,
+    })
+}
+
+/// `ok` with the new user, `over` or `taken`.
+pub async fn finish_sign_up(lane: &mut ServiceLane, token: &[u8]) -> Result<(String, Option<UserId>), AppError> {
+    Ok(sqlx::query_as("select outcome, user_id from app.finish_sign_up($1)").bind(token).fetch_one(lane.conn()).await?)
+}
+
+pub async fn finish_magic(lane: &mut ServiceLane, token: &[u8]) -> Result<Option<UserId>, AppError> {
+    Ok(sqlx::query_scalar("select app.finish_magic($1)").bind(token).fetch_one(lane.conn()).await?)
+}
+
+pub async fn finish_reset(lane: &mut ServiceLane, token: &[u8], phc: &str) -> Result<Option<UserId>, AppError> {
+    Ok(sqlx::query_scalar("select app.finish_reset($1, $2)").bind(token).bind(phc).fetch_one(lane.conn()).await?)
+}
+
+/// `confirmed`, `changed`, `over` or `taken`.
+pub async fn finish_address(lane: &mut ServiceLane, token: &[u8]) -> Result<String, AppError> {
+    Ok(sqlx::query_scalar("select app.finish_address($1)").bind(token).fetch_one(lane.conn()).await?)
+}
+
+pub async fn ask_code(lane: &mut ServiceLane, ask: AskId, phone: &str) -> Result<(), AppError> {
+    sqlx::query("select app.ask_code($1, $2)").bind(ask).bind(phone).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// Whom a code signs in; made new when `open`. `None`: wrong, or over.
+pub async fn finish_code(
+    lane: &mut ServiceLane,
+    ask: AskId,
+    code: &[u8],
+    open: bool,
+) -> Result<Option<UserId>, AppError> {
+    Ok(sqlx::query_scalar("select app.finish_code($1, $2, $3)")
+        .bind(ask)
+        .bind(code)
+        .bind(open)
+        .fetch_one(lane.conn())
+        .await?)
+}
+
+pub async fn ask_my_code(lane: &mut UserLane, ask: AskId, phone: &str) -> Result<(), AppError> {
+    sqlx::query("select app.ask_my_code($1, $2)").bind(ask).bind(phone).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// `ok`, `wrong` or `taken`.
+pub async fn link_phone(lane: &mut UserLane, ask: AskId, code: &[u8]) -> Result<String, AppError> {
+    Ok(sqlx::query_scalar("select app.link_phone($1, $2)").bind(ask).bind(code).fetch_one(lane.conn()).await?)
+}
+
+/// False: the number is the only way in.
+pub async fn unlink_phone(lane: &mut UserLane) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.unlink_phone()").fetch_one(lane.conn()).await?)
+}
+
+/// The hash of somebody's password, to compare a typed one with; `None` when there is none.
+pub async fn credential_of(lane: &mut ServiceLane, user: UserId) -> Result<Option<String>, AppError> {
+    Ok(sqlx::query_scalar("select app.credential_of($1)").bind(user).fetch_one(lane.conn()).await?)
+}
+
+/// What a new session's browser is to remember.
+pub async fn time_zone_of(lane: &mut ServiceLane, user: UserId) -> Result<Option<String>, AppError> {
+    Ok(sqlx::query_scalar("select app.time_zone_of($1)").bind(user).fetch_one(lane.conn()).await?)
+}
+
+/// `was` is the hash that the typed password matched. False: it is another one by now.
+pub async fn change_password(lane: &mut UserLane, was: Option<&str>, phc: &str) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.change_password($1, $2)").bind(was).bind(phc).fetch_one(lane.conn()).await?)
+}
+
+pub async fn close_account(lane: &mut UserLane, was: Option<&str>) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.close_account($1)").bind(was).fetch_one(lane.conn()).await?)
+}
+
+pub async fn erase_account(lane: &mut UserLane, was: Option<&str>) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.erase_account($1)").bind(was).fetch_one(lane.conn()).await?)
+}
+
+/// The caller's account.
+pub async fn account(lane: &mut UserLane) -> Result<Account, AppError> {
+    let (email, confirmed, phone, name, language, time_zone, has_password) = sqlx::query_as(
+        "select email, email_verified_at is not null, phone, display_name, language, time_zone, app.has_password()
+           from app.users where id = (select auth.uid())",
+    )
+    .fetch_one(lane.conn())
+    .await?;
+    Ok(Account { email, confirmed, phone, name, language, time_zone, has_password })
+}
+
+pub async fn save_profile(
+    lane: &mut UserLane,
+    name: &str,
+    language: &str,
+    time_zone: Option<&str>,
+) -> Result<(), AppError> {
+    sqlx::query("update app.users set display_name = $1, language = $2, time_zone = $3 where id = (select auth.uid())")
+        .bind(name)
+        .bind(language)
+        .bind(time_zone)
+        .execute(lane.conn())
+        .await?;
+    Ok(())
+}
+
+/// The caller's sessions that can still be used, the latest first.
+pub async fn sessions(lane: &mut UserLane, here: Option<SessionId>) -> Result<Vec<SessionRow>, AppError> {
+    let rows: Vec<(SessionId, String, String, i64, String)> = sqlx::query_as(
+        "select s.id, s.device, s.ip, extract(epoch from now() - s.last_seen_at)::bigint,
+                to_char(s.last_seen_at at time zone coalesce(u.time_zone, 'UTC'), 'YYYY-MM-DD HH24:MI')
+           from app.sessions s join app.users u on u.id = s.user_id
+          where s.revoked_at is null and s.expires_at > now()
+          order by s.last_seen_at desc limit 200",
+    )
+    .fetch_all(lane.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, device, ip, ago, at)| SessionRow { id, device, ip, ago, at, here: here == Some(id) })
+        .collect())
+}
+
+/// Ends one of the caller's sessions; `NotFound` when there is none such that goes on.
+pub async fn revoke(lane: &mut UserLane, session: SessionId) -> Result<(), AppError> {
+    let ended = sqlx::query("update app.sessions set revoked_at = now() where id = $1 and revoked_at is null")
+        .bind(session)
+        .execute(lane.conn())
+        .await?;
+    if ended.rows_affected() == 0 { Err(AppError::NotFound) } else { Ok(()) }
+}
+
+/// Ends all of them but this one.
+pub async fn revoke_others(lane: &mut UserLane, here: Option<SessionId>) -> Result<(), AppError> {
+    sqlx::query("update app.sessions set revoked_at = now() where revoked_at is null and id is distinct from $1")
+        .bind(here)
+        .execute(lane.conn())
+        .await?;
     Ok(())
 }

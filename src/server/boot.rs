@@ -18,10 +18,12 @@ use super::{
     jwt::Tokens,
     keys::{self, Keys},
     lanes::{self, Lanes},
+    mailer::{Mailer, Outbox},
     migrate::{self, MigrateError},
     openai::OpenAi,
     passwords::Passwords,
     postgres::{self, Durability, Embedded, PostgresError},
+    sms::{Gateway, SmsSender},
     state::{AppState, Services},
 };
 use crate::{
@@ -141,6 +143,12 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
     let hashed =
         std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join("hash.txt"))).is_some_and(|p| p.exists());
     let keys = Keys::new(secret.as_bytes());
+    let wrong = |e: BadSetting| AppError::invalid(e.setting, &e.why);
+    let outbox = config.dev_outbox.then(Outbox::default);
+    let sms: Option<Arc<dyn SmsSender>> = match Gateway::new(&config).map_err(wrong)? {
+        Some(gateway) => Some(Arc::new(gateway)),
+        None => outbox.clone().map(|outbox| Arc::new(outbox) as Arc<dyn SmsSender>),
+    };
     let issuers = Issuers::read(config.issuers.as_deref()).map_err(|e| AppError::invalid(e.setting, &e.why))?;
     Ok(AppState::from(Services {
         issuers,
@@ -158,6 +166,9 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         lanes,
         answerer,
         guide,
+        mailer: Mailer::new(&config, outbox.clone()).map_err(wrong)?,
+        sms,
+        outbox,
         tasks: TaskTracker::new(),
         stopping: CancellationToken::new(),
         config: Arc::new(config),

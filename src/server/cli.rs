@@ -21,6 +21,7 @@ use super::{
     state::AppState,
     telemetry,
 };
+use crate::accounts;
 
 /// Private AI chat in which Postgres itself is the wall between people.
 ///
@@ -165,6 +166,7 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
     let stop = state.stopping.clone();
     let feed = tokio::spawn(state.hub.clone().run(stop.clone()));
     let sweeper = tokio::spawn(jobs::run(state.clone()));
+    let post = tokio::spawn(accounts::deliver::run(state.clone()));
     tokio::spawn(async move {
         told_to_stop().await;
         tracing::info!("stopping");
@@ -178,7 +180,7 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
     if tokio::time::timeout(std::time::Duration::from_secs(20), tasks.wait()).await.is_err() {
         tracing::warn!("an answer was still being written and is left as interrupted");
     }
-    drop(tokio::join!(feed, sweeper));
+    drop(tokio::join!(feed, sweeper, post));
     lanes.close().await;
     Ok(())
 }

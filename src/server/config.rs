@@ -117,6 +117,27 @@ pub struct Config {
     /// Other models that may be chosen for a chat, separated by commas.
     #[arg(long, env = "MOAT_OPENAI_MODELS", value_delimiter = ',', global = true)]
     pub openai_models: Vec<String>,
+    /// The mail server: smtps://user:password@mail.example.org, or smtp://…?tls=required for STARTTLS. With it, an account is
+    /// made only after a link that was mailed to its address. Unset: no mail is sent.
+    #[arg(long, env = "MOAT_SMTP_URL", hide_env_values = true, global = true)]
+    pub smtp_url: Option<String>,
+
+    /// Whom mail is from: "moat <moat@example.org>". Needed with MOAT_SMTP_URL.
+    #[arg(long, env = "MOAT_MAIL_FROM", global = true)]
+    pub mail_from: Option<String>,
+
+    /// For developers: without a mail server or a gateway, keep mail and text messages in memory and show them at /dev/outbox,
+    /// to this machine alone.
+    #[arg(long, env = "MOAT_DEV_OUTBOX", global = true)]
+    pub dev_outbox: bool,
+
+    /// The gateway for text messages: takes a POST of {"to", "text"}. Unset: nobody can sign in by telephone.
+    #[arg(long, env = "MOAT_SMS_URL", global = true)]
+    pub sms_url: Option<String>,
+
+    /// The gateway's bearer token.
+    #[arg(long, env = "MOAT_SMS_TOKEN", hide_env_values = true, global = true)]
+    pub sms_token: Option<String>,
 
     /// The folder of the built pages' scripts and styles.
     #[arg(long, env = "MOAT_SITE", default_value = "target/site", global = true)]
@@ -185,13 +206,24 @@ impl Config {
             return bad("MOAT_SIGNUP_DOMAINS", "With MOAT_SIGNUP=domain, name the domains.");
         }
         Issuers::read(self.issuers.as_deref())?;
+        if let Some(url) = &self.smtp_url {
+            let url = reqwest::Url::parse(url)
+                .map_err(|e| BadSetting { setting: "MOAT_SMTP_URL", why: format!("This is no address: {e}.") })?;
+            let sealed = url.scheme() == "smtps" || url.query_pairs().any(|(k, v)| k == "tls" && v == "required");
+            let here = is_loopback_origin(url.as_str());
+            if url.password().is_some() && !sealed && !here {
+                return bad("MOAT_SMTP_URL", "The password would travel in clear. Use smtps://, or add ?tls=required.");
+            }
+        }
         Ok(())
     }
 }
 
-fn is_loopback_origin(origin: &str) -> bool {
+/// Whether an address names this machine.
+pub fn is_loopback_origin(origin: &str) -> bool {
     let host = origin.split("://").nth(1).unwrap_or_default();
-    let host = host.split('/').next().unwrap_or_default();
+    let host = host.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
     let name = if host.starts_with('[') {
         host.split(']').next().unwrap_or_default().trim_start_matches('[')
     } else {

@@ -5,7 +5,7 @@
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 
@@ -17,6 +17,25 @@ pub const FORMS: &[(&str, &str)] = &[
     ("sign-in", "/api/moat/accounts/server_fns/sign_in"),
     ("sign-up", "/api/moat/accounts/server_fns/sign_up"),
     ("sign-out", "/api/moat/accounts/server_fns/sign_out"),
+    ("reset", "/api/moat/accounts/server_fns/ask_reset"),
+    ("magic", "/api/moat/accounts/server_fns/ask_magic"),
+    ("code", "/api/moat/accounts/server_fns/ask_code"),
+    ("sign-in-by-code", "/api/moat/accounts/server_fns/sign_in_by_code"),
+    ("finish-sign-up", "/api/moat/accounts/server_fns/finish_sign_up"),
+    ("new-password", "/api/moat/accounts/server_fns/reset_password"),
+    ("sign-in-by-link", "/api/moat/accounts/server_fns/sign_in_by_link"),
+    ("confirm-address", "/api/moat/accounts/server_fns/confirm_address"),
+    ("profile", "/api/moat/accounts/server_fns/save_profile"),
+    ("ask-confirmation", "/api/moat/accounts/server_fns/ask_confirmation"),
+    ("change-address", "/api/moat/accounts/server_fns/change_address"),
+    ("change-password", "/api/moat/accounts/server_fns/change_password"),
+    ("link-phone", "/api/moat/accounts/server_fns/ask_phone"),
+    ("confirm-phone", "/api/moat/accounts/server_fns/link_phone"),
+    ("unlink-phone", "/api/moat/accounts/server_fns/unlink_phone"),
+    ("revoke", "/api/moat/accounts/server_fns/revoke_session"),
+    ("revoke-others", "/api/moat/accounts/server_fns/revoke_others"),
+    ("close", "/api/moat/accounts/server_fns/close_account"),
+    ("erase", "/api/moat/accounts/server_fns/erase_account"),
     ("theme", "/api/moat/accounts/server_fns/choose_theme"),
     ("start", "/api/moat/threads/server_fns/start_thread"),
     ("send", "/api/moat/threads/server_fns/send_message"),
@@ -128,8 +147,10 @@ pub fn signed_out(path: &str, body: &[u8]) -> Response {
 }
 
 fn copy_cookies(from: &HeaderMap, to: &mut HeaderMap) {
-    for value in from.get_all(header::SET_COOKIE) {
-        to.append(header::SET_COOKIE, value.clone());
+    for name in [header::SET_COOKIE, HeaderName::from_static("clear-site-data")] {
+        for value in from.get_all(&name) {
+            to.append(name.clone(), value.clone());
+        }
     }
 }
 

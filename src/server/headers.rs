@@ -10,11 +10,22 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use leptos::nonce::Nonce;
 
 use super::db_error::internal;
+use crate::error::AppError;
 use axum::response::IntoResponse;
 
 /// One for each request: only script tags that carry it run.
 #[derive(Clone)]
 pub struct ScriptNonce(pub Nonce);
+
+/// Who somebody is does not belong into an address, where logs and histories keep it; and a number that a query names proves
+/// nothing. Refused aloud, so that a client that was written for such a thing is noticed.
+pub async fn no_phone_in_query(request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    if form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key.trim().eq_ignore_ascii_case("phone")) {
+        return AppError::invalid("phone", "A telephone number in an address is not accepted.").into_response();
+    }
+    next.run(request).await
+}
 
 /// Puts a nonce into the request and the security headers on the answer.
 pub async fn secure(mut request: Request, next: Next) -> Response {

@@ -40,5 +40,19 @@ pub async fn forget(state: &AppState) -> Result<(), AppError> {
     lane.commit().await?;
     let mut lane = state.lanes.service(Reason::Sweep).await?;
     accounts::sql::sweep(&mut lane).await?;
-    lane.commit().await
+    lane.commit().await?;
+    erase(state).await
+}
+
+/// Deletes the accounts that are to be erased, one in a lane.
+pub async fn erase(state: &AppState) -> Result<(), AppError> {
+    loop {
+        let mut lane = state.lanes.service(Reason::Sweep).await?;
+        let more = accounts::sql::erase_next(&mut lane).await?;
+        lane.commit().await?;
+        state.hub.wake();
+        if !more {
+            return Ok(());
+        }
+    }
 }

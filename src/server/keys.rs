@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 pub struct Keys {
     refresh: hmac::Key,
     live: hmac::Key,
+    code: hmac::Key,
     /// Signs our own access tokens (HS256).
     pub jwt: Vec<u8>,
 }
@@ -15,6 +16,9 @@ pub struct Keys {
 /// An opaque refresh token as the cookie has it: 32 bytes, base64url.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken(String);
+
+/// The token of a mailed link: the same 32 bytes, stored as the same hash.
+pub type LinkToken = RefreshToken;
 
 #[derive(Debug, thiserror::Error)]
 #[error("The system gives no random bytes.")]
@@ -27,6 +31,7 @@ impl Keys {
         Self {
             refresh: hmac::Key::new(hmac::HMAC_SHA256, &derive("moat refresh token v1")),
             live: hmac::Key::new(hmac::HMAC_SHA256, &derive("moat live channel v1")),
+            code: hmac::Key::new(hmac::HMAC_SHA256, &derive("moat code v1")),
             jwt: derive("moat access token v1"),
         }
     }
@@ -35,6 +40,11 @@ impl Keys {
     /// the key can work it out.
     pub fn child(&self, parent: &RefreshToken) -> RefreshToken {
         RefreshToken(URL_SAFE_NO_PAD.encode(hmac::sign(&self.refresh, parent.0.as_bytes())))
+    }
+
+    /// What is stored of a code: without the key, its six digits can't be found by trying.
+    pub fn code(&self, ask: uuid::Uuid, code: &str) -> Vec<u8> {
+        hmac::sign(&self.code, format!("{ask} {code}").as_bytes()).as_ref().to_vec()
     }
 
     /// Names the channel over which one browser's tabs share their stream, without naming the user.
@@ -63,6 +73,13 @@ impl RefreshToken {
     pub fn hash(&self) -> Vec<u8> {
         digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref().to_vec()
     }
+}
+
+/// Six digits.
+pub fn fresh_code() -> Result<String, NoRandomness> {
+    let mut bytes = [0u8; 8];
+    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(format!("{:06}", u64::from_le_bytes(bytes) % 1_000_000))
 }
 
 /// A new secret for a data folder.

@@ -27,8 +27,10 @@ pub enum Reason {
     Generation(UserId),
     /// Moving the outbox into the feed, and reading the feed for all listeners of this process.
     Live,
-    /// Clearing up: answers whose writer died, forgotten feed rows, old rate limits.
+    /// Clearing up: answers whose writer died, forgotten feed rows, old rate limits, accounts that are to be erased.
     Sweep,
+    /// Sending the mail and text messages that wait.
+    Mail,
 }
 
 impl Reason {
@@ -38,6 +40,7 @@ impl Reason {
             Self::Generation(_) => "generation",
             Self::Live => "live",
             Self::Sweep => "sweep",
+            Self::Mail => "mail",
         }
     }
 

@@ -7,7 +7,7 @@
 //! | `lanes`, `pool`, `db_error` | the only ways to the database, and what its errors become |
 //! | `keys`, `jwt`, `issuers`, `proxies`, `caller`, `session`, `passwords` | who is asking |
 //! | `router`, `forms`, `headers`, `wire` | the doors, and what an error looks like there |
-//! | `openai` | the client of a model server |
+//! | `openai`, `mailer`, `sms` | the clients of a model server, a mail server, a gateway for text messages |
 //! | `adopt` | chats of an older schema |
 //! | `jobs`, `telemetry` | what a process does by itself, logs |
 
@@ -26,6 +26,7 @@ pub mod jobs;
 pub mod jwt;
 pub mod keys;
 pub mod lanes;
+pub mod mailer;
 pub mod migrate;
 pub mod openai;
 pub mod passwords;
@@ -34,6 +35,7 @@ pub mod postgres;
 pub mod proxies;
 pub mod router;
 pub mod session;
+pub mod sms;
 pub mod state;
 pub mod telemetry;
 pub mod wire;

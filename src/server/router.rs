@@ -75,6 +75,19 @@ pub static ROUTES: &[Door] = &[
     door("/", Serves::Plain, true),
     door("/sign-in", Serves::Plain, true),
     door("/sign-up", Serves::Plain, true),
+    door("/sign-in/link", Serves::Plain, true),
+    door("/sign-in/phone", Serves::Plain, true),
+    door("/sign-in/code", Serves::Plain, true),
+    door("/reset", Serves::Plain, true),
+    door("/sent", Serves::Plain, true),
+    door("/link", Serves::Plain, true),
+    door("/account", Serves::Plain, false),
+    door("/account/address", Serves::Plain, false),
+    door("/account/password", Serves::Plain, false),
+    door("/account/phone", Serves::Plain, false),
+    door("/account/sessions", Serves::Plain, false),
+    door("/account/leave", Serves::Plain, false),
+    door("/dev/outbox", Serves::Plain, true),
     door("/guide", Serves::Plain, true),
     door("/guide/{page}", Serves::Plain, true),
     door("/chat", Serves::App, false),
@@ -93,6 +106,17 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
     "/api/moat/accounts/server_fns/sign_out",
     "/api/moat/accounts/server_fns/choose_theme",
     "/api/moat/accounts/server_fns/whoami",
+    "/api/moat/accounts/server_fns/ways_in",
+    "/api/moat/accounts/server_fns/ask_reset",
+    "/api/moat/accounts/server_fns/ask_magic",
+    "/api/moat/accounts/server_fns/ask_code",
+    "/api/moat/accounts/server_fns/sign_in_by_code",
+    "/api/moat/accounts/server_fns/read_link",
+    "/api/moat/accounts/server_fns/finish_sign_up",
+    "/api/moat/accounts/server_fns/reset_password",
+    "/api/moat/accounts/server_fns/sign_in_by_link",
+    "/api/moat/accounts/server_fns/confirm_address",
+    "/api/moat/accounts/server_fns/read_outbox",
     "/api/moat/guide/server_fns/list_pages",
     "/api/moat/guide/server_fns/read_page",
 ];
@@ -149,6 +173,7 @@ pub fn router(state: AppState) -> Router {
         )
         .layer(middleware::from_fn_with_state(state.clone(), caller::identify))
         .layer(csrf)
+        .layer(middleware::from_fn(headers::no_phone_in_query))
         .layer(middleware::from_fn(headers::secure))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let cause =

@@ -1,6 +1,6 @@
 //! Sessions as the browser has them: cookies on an answer, and the limits on getting one.
 
-use axum::http::{HeaderValue, header, request::Parts};
+use axum::http::{HeaderName, HeaderValue, header, request::Parts};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
@@ -8,11 +8,17 @@ use super::{
     caller::{self, Caller},
     config::{Config, Signup},
     db_error::internal,
-    keys::RefreshToken,
+    keys::{LinkToken, RefreshToken},
     lanes::{Reason, ServiceLane},
+    mailer::Mailer,
     state::{self, AppState},
 };
-use crate::{accounts::sql, error::AppError, types::UserId, ui::theme::Theme};
+use crate::{
+    accounts::{model::PASSWORD_MAX, sql},
+    error::AppError,
+    types::{SessionId, UserId},
+    ui::theme::Theme,
+};
 
 /// Whether the settings let this address sign up.
 pub fn may_sign_up(config: &Config, email: &str) -> Result<(), AppError> {
@@ -39,13 +45,101 @@ pub async fn limit(state: &AppState, limits: &[(&str, &str, i32, f64)]) -> Resul
     lane.commit().await
 }
 
+/// Queues a mail for whoever has this address. Nothing here looks whether somebody has an account: the job that sends it does.
+pub async fn ask_mail(state: &AppState, kind: &str, email: &str, phc: Option<&str>) -> Result<(), AppError> {
+    sends_mail(state)?;
+    Mailer::check(email)?;
+    limit_mail(state, email).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    sql::ask_mail(&mut lane, kind, email, phc).await?;
+    lane.commit().await?;
+    state.mailer.wake();
+    leptos_axum::redirect("/sent");
+    Ok(())
+}
+
+/// One mail to this address, from wherever it was asked for.
+pub async fn limit_mail(state: &AppState, email: &str) -> Result<(), AppError> {
+    limit(state, &[("mail-from", &ip(), 30, 20.0), ("mail-to", email, 5, 300.0)]).await
+}
+
+/// One text message to this number.
+pub async fn limit_code(state: &AppState, phone: &str) -> Result<(), AppError> {
+    limit(state, &[("code-from", &ip(), 10, 60.0), ("code-to", phone, 5, 1800.0)]).await
+}
+
+pub fn sends_mail(state: &AppState) -> Result<(), AppError> {
+    if state.mailer.sends() {
+        return Ok(());
+    }
+    Err(AppError::Conflict { what: "This server sends no mail. Ask whoever runs it.".into() })
+}
+
+pub fn sends_texts(state: &AppState) -> Result<(), AppError> {
+    if state.sms.is_some() {
+        return Ok(());
+    }
+    Err(AppError::Conflict { what: "This server sends no text messages. Ask whoever runs it.".into() })
+}
+
+/// One use of a mailed link, by its token as the page had it.
+pub async fn use_link(state: &AppState, token: &str) -> Result<LinkToken, AppError> {
+    limit(state, &[("link-from", &ip(), 60, 5.0)]).await?;
+    LinkToken::parse(token).ok_or_else(link_over)
+}
+
+/// The same words for a link that was used, has run out, or never was.
+pub fn link_over() -> AppError {
+    AppError::Conflict { what: "This link can't be used any more. Ask for a new one.".into() }
+}
+
+/// The same words for a wrong code, one that has run out, and one that nobody was sent.
+pub fn wrong_code() -> AppError {
+    AppError::invalid("code", "This code is wrong or has run out. After 5 tries, ask for a new one.")
+}
+
+/// The caller's password, typed once more: the hash that it matched, or `None` for an account without one.
+pub async fn typed_password(state: &AppState, user: UserId, typed: String) -> Result<Option<String>, AppError> {
+    limit(state, &[("password-of", &user.to_string(), 10, 30.0)]).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    let known = sql::credential_of(&mut lane, user).await?;
+    lane.commit().await?;
+    if known.is_none() {
+        return Ok(None);
+    }
+    if typed.len() > PASSWORD_MAX || !state.passwords.verify(typed, known.clone()).await? {
+        return Err(AppError::invalid("password", "This is not your password."));
+    }
+    Ok(known)
+}
+
+/// For the answer to whoever has left: their cookies go, and what their browser kept of them.
+pub fn forget_browser(state: &AppState) {
+    for cookie in caller::gone_cookies(state.config.secure_cookies()) {
+        set_cookie(&cookie.to_string());
+    }
+    if let Some(options) = use_context::<ResponseOptions>() {
+        options.append_header(HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"storage\""));
+    }
+}
+
+/// Mirrors the chosen time zone, so that the server can tell days apart before it has read anything.
+pub fn set_time_zone(zone: Option<&str>) {
+    let life = if zone.is_some() { 31_536_000 } else { 0 };
+    set_cookie(&format!("moat-tz={}; Path=/; Max-Age={life}; SameSite=Lax; HttpOnly", zone.unwrap_or_default()));
+}
+
 /// Starts a session, commits the lane and puts the cookies on the answer.
 pub async fn start(state: &AppState, mut lane: ServiceLane, user: UserId) -> Result<(), AppError> {
     let refresh = RefreshToken::fresh().map_err(internal)?;
     let device = use_context::<Parts>().and_then(|p| p.headers.get(header::USER_AGENT).cloned());
     let device: String = device.as_ref().and_then(|v| v.to_str().ok()).unwrap_or_default().chars().take(300).collect();
     let session = sql::start_session(&mut lane, user, &refresh.hash(), &device, &ip()).await?;
+    let zone = sql::time_zone_of(&mut lane, user).await?;
     lane.commit().await?;
+    if zone.is_some() {
+        set_time_zone(zone.as_deref());
+    }
     for cookie in caller::session_cookies(state, user, session, &refresh, caller::now())? {
         set_cookie(&cookie.to_string());
     }
@@ -77,6 +171,14 @@ pub async fn end(state: &AppState) -> Result<(), AppError> {
 /// The theme is no secret and no script needs it, but the server does.
 pub fn set_theme(theme: Theme) {
     set_cookie(&format!("moat-theme={}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.as_str()));
+}
+
+/// The session that the current request comes with.
+pub fn here() -> Option<SessionId> {
+    match state::caller() {
+        Caller::User(opening) => opening.session,
+        Caller::Nobody => None,
+    }
 }
 
 /// Where the current request comes from.

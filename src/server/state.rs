@@ -10,8 +10,16 @@ use leptos::{config::LeptosOptions, prelude::use_context};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    caller::Caller, config::Config, db_error::internal, issuers::Issuers, jwt::Tokens, keys::Keys, lanes::Lanes,
+    caller::Caller,
+    config::Config,
+    db_error::internal,
+    issuers::Issuers,
+    jwt::Tokens,
+    keys::Keys,
+    lanes::Lanes,
+    mailer::{Mailer, Outbox},
     passwords::Passwords,
+    sms::SmsSender,
 };
 use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub};
 
@@ -32,6 +40,11 @@ pub struct Services {
     pub hub: Hub,
     pub answerer: Arc<dyn Answerer>,
     pub guide: Arc<Library>,
+    pub mailer: Mailer,
+    /// `None`: nobody can sign in by telephone.
+    pub sms: Option<Arc<dyn SmsSender>>,
+    /// `None` unless the settings switch it on.
+    pub outbox: Option<Outbox>,
     /// Answers under way; the server waits for them when it stops.
     pub tasks: TaskTracker,
     /// Cancelled when the server stops: streams end, and clients come back to another process.

@@ -57,7 +57,7 @@ pub fn List(
 /// Below the list: who is signed in, the theme, the guide, the way out.
 #[component]
 pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
-    let me = me.unwrap_or(Me { email: String::new() });
+    let me = me.unwrap_or(Me { email: String::new(), name: String::new() });
     let here = use_location().pathname;
     let label = match theme {
         Theme::System => "Theme: as the system. Switch to light",
@@ -66,8 +66,10 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
     };
     view! {
         <div class="side-foot">
-            <span class="avatar" aria-hidden="true">{me.initials()}</span>
-            <span class="who" title=me.email.clone()>{me.email.clone()}</span>
+            <a class="who" href="/account" rel="external" title=format!("Your account: {}", me.email)>
+                <span class="avatar" aria-hidden="true">{me.initials()}</span>
+                <span>{if me.name.is_empty() { me.email.clone() } else { me.name.clone() }}</span>
+            </a>
             <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
             <form method="post" action=move || format!("{}?do=theme", here.get())>
                 <input type="hidden" name="theme" value=theme.next().as_str()/>

@@ -27,11 +27,16 @@ pub fn form_back(forms: &[&str]) -> Option<FormBack> {
 #[component]
 pub fn Field(
     name: &'static str,
+    /// Its id in the page, where two forms have a field of this name.
+    #[prop(optional)]
+    id: Option<&'static str>,
     label: &'static str,
     #[prop(default = "text")] kind: &'static str,
     #[prop(optional)] autocomplete: &'static str,
     #[prop(optional)] hint: &'static str,
     #[prop(optional)] min_length: Option<&'static str>,
+    #[prop(default = true)] required: bool,
+    #[prop(optional)] input_mode: Option<&'static str>,
     #[prop(into, default = String::new())] value: String,
     error: Option<AppError>,
 ) -> impl IntoView {
@@ -40,11 +45,12 @@ pub fn Field(
         _ => None,
     };
     let bad = why.is_some();
-    let note = format!("{name}-note");
+    let id = id.unwrap_or(name);
+    let note = format!("{id}-note");
     view! {
         <div class="field">
-            <label for=name>{label}</label>
-            <input id=name name=name type=kind autocomplete=autocomplete value=value required=true minlength=min_length
+            <label for=id>{label}</label>
+            <input id=id name=name type=kind autocomplete=autocomplete value=value required=required minlength=min_length inputmode=input_mode
                 aria-describedby=note.clone() aria-invalid=bad.then_some("true")/>
             <p id=note class="field-note" class:bad=bad>{why.unwrap_or_else(|| hint.to_owned())}</p>
         </div>
@@ -58,4 +64,37 @@ pub fn FormError(error: Option<AppError>, fields: &'static [&'static str]) -> im
         AppError::Invalid { field, .. } if fields.contains(&field.as_str()) => None,
         _ => Some(view! { <p class="problem" role="alert">{error.to_string()}</p> }),
     })
+}
+
+/// A labelled choice of one: the values, and what each is called.
+#[component]
+pub fn Choice(
+    name: &'static str,
+    label: &'static str,
+    options: Vec<(&'static str, &'static str)>,
+    #[prop(into)] value: String,
+    error: Option<AppError>,
+) -> impl IntoView {
+    let why = match error {
+        Some(AppError::Invalid { field, why }) if field == name => Some(why),
+        _ => None,
+    };
+    let note = format!("{name}-note");
+    let options = options
+        .into_iter()
+        .map(|(of, called)| view! { <option value=of selected=of == value>{called}</option> })
+        .collect_view();
+    view! {
+        <div class="field">
+            <label for=name>{label}</label>
+            <select id=name name=name aria-describedby=note.clone()>{options}</select>
+            <p id=note class="field-note bad">{why}</p>
+        </div>
+    }
+}
+
+/// What was done, above the page that one was sent back to.
+#[component]
+pub fn Done(what: Option<&'static str>) -> impl IntoView {
+    what.map(|what| view! { <p class="done" role="status">{what}</p> })
 }
