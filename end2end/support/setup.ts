@@ -31,6 +31,7 @@ export default async function setup(): Promise<() => Promise<void>> {
       MOAT_DATA: data,
       MOAT_SITE: process.env.MOAT_SITE || join(root, "target/site"),
       MOAT_ANSWERER: "openai",
+      MOAT_DEV_OUTBOX: "true",
       MOAT_OPENAI_URL: `${model.url}/v1`,
       MOAT_OPENAI_KEY: "key-of-the-browser-tests",
     },

@@ -48,6 +48,16 @@ export async function signIn(page: Page, email: string, password = PASSWORD): Pr
   await expect(page).toHaveURL("/chat");
 }
 
+/** The newest letter to an address in the developer's outbox: its article. Waits until it has been sent. */
+export async function letter(page: Page, to: string, subject: string): Promise<Locator> {
+  const found = page.getByRole("article").filter({ hasText: `To ${to}` }).filter({ hasText: subject }).first();
+  await expect(async () => {
+    await page.goto("/dev/outbox");
+    await expect(found).toBeVisible({ timeout: 500 });
+  }).toPass();
+  return found;
+}
+
 /** The page has woken up: it hears what happens. */
 export async function awake(page: Page): Promise<void> {
   await expect(page.locator("html")).toHaveAttribute("data-live", "live");

@@ -66,7 +66,8 @@ test("Enter that ends the composition of a word does not send it", async ({ page
 });
 
 const sizes = { "1440x900": { width: 1440, height: 900 }, "390x844": { width: 390, height: 844 } };
-const pages = ["/", "/sign-in", "/sign-up", "/guide", "/guide/chats"];
+const pages = ["/", "/sign-in", "/sign-up", "/sign-in/link", "/sign-in/phone", "/sign-in/code", "/reset", "/sent", "/guide", "/guide/chats"];
+const accountPages = ["/account", ...["address", "password", "phone", "sessions", "leave"].map((name) => `/account/${name}`)];
 
 for (const theme of ["light", "dark"] as const) {
   for (const [name, viewport] of Object.entries(sizes)) {
@@ -74,7 +75,7 @@ for (const theme of ["light", "dark"] as const) {
       test.use({ viewport, colorScheme: theme });
 
       test(`pages can be read and used by everybody (${theme}, ${name})`, async ({ page, context, baseURL }) => {
-        test.slow(); // ten runs of axe
+        test.slow(); // twenty runs of axe
         await context.addCookies([{ name: "moat-theme", value: theme, url: baseURL! }]);
         for (const path of pages) {
           await page.goto(path);
@@ -82,6 +83,12 @@ for (const theme of ["light", "dark"] as const) {
           await expectUsable(page, path, theme);
         }
         await newcomer(page, freshEmail("axe"));
+        for (const path of accountPages) {
+          await page.goto(path);
+          await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+          await expectUsable(page, path, theme);
+        }
+        await page.goto("/chat");
         await awake(page);
         await expectUsable(page, "/chat without chats", theme);
 

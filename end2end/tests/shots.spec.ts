@@ -38,6 +38,10 @@ for (const theme of ["light", "dark"] as const) {
         await page.goto("/chat");
         await awake(page);
         await shot("list");
+        for (const at of ["account", "account/address", "account/phone", "account/sessions", "account/leave", "reset", "sign-in", "sign-in/code", "dev/outbox"]) {
+          await page.goto(`/${at}`);
+          await page.screenshot({ path: join(folder!, `${at.replace("/", "-")}-${name}.png`), fullPage: true });
+        }
         await page.goto("/guide");
         await shot("guide");
         await page.goto("/guide/chats");

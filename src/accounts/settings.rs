@@ -313,7 +313,7 @@ pub fn Leave() -> impl IntoView {
                         <form method="post" action="/account/leave?do=erase">
                             <FormError error=erasing.clone() fields=&["name", "password"]/>
                             <p>"To go on, type "<strong>{called}</strong></p>
-                            <Field name="name" label="Your address" value=name error=erasing.clone()/>
+                            <Field name="name" label="Name of the account" value=name error=erasing.clone()/>
                             <OldPassword has id="erase-password" error=erasing/>
                             <button type="submit" class="button danger wide">"Erase my account"</button>
                         </form>
