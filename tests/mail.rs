@@ -10,14 +10,14 @@ use axum::{
     extract::ConnectInfo,
     http::{Request, StatusCode, header},
 };
-use moat::accounts::deliver;
+use moat::{accounts::deliver, server::mailer::Mailer};
 use sqlx::Executor;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
 };
 
-use crate::harness::{Answer, App, PASSWORD, Person, token};
+use crate::harness::{Answer, App, PASSWORD, Person, config, token};
 
 const OUTBOX: &[&str] = &["--dev-outbox"];
 const NEW: &str = "another long password";
@@ -331,6 +331,8 @@ async fn an_address_is_changed_at_the_new_one_and_the_old_one_is_told() {
     // A link that was asked for before is no way back in for whoever reads the old mail.
     ask(&app, "magic", "ada@example.org").await;
     let magic = token(&app.letter().await.text);
+    change("older@example.org", PASSWORD).await;
+    let older = token(&app.letter().await.text);
     assert_eq!(location(&change("new@example.org", PASSWORD).await), "/account?done=mailed");
     let letter = app.letter().await;
     assert_eq!(letter.to, "new@example.org");
@@ -350,6 +352,7 @@ async fn an_address_is_changed_at_the_new_one_and_the_old_one_is_told() {
     assert_eq!((told.to.as_str(), told.subject.as_str()), ("ada@example.org", "Your address was changed"));
     assert!(!told.text.contains("new@example.org"));
     assert_eq!(follow(&app, "sign_in_by_link", &[("token", &magic)]).await.status, 409);
+    assert_eq!(follow(&app, "confirm_address", &[("token", &older)]).await.status, 409);
     assert!(signed_in(&app.sign_in("new@example.org", PASSWORD).await));
     // An address that somebody else has is answered the same, and its owner hears of it.
     assert_eq!(location(&change("bob@example.org", PASSWORD).await), "/account?done=mailed");
@@ -437,6 +440,34 @@ async fn the_outbox_is_for_this_machine_alone_and_only_when_it_is_switched_on() 
     let off = App::new().await;
     assert_eq!(look(&off, "127.0.0.1", &[]).await, 404);
     assert_eq!(app.call(None, "accounts/server_fns/read_outbox", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_mail_server_that_would_hear_the_password_in_clear_or_has_no_sender_is_refused() {
+    let check = |args: &[&str]| {
+        let config = config(args);
+        config.check().and_then(|()| Mailer::new(&config, None).map(|_| ())).map_err(|e| e.setting)
+    };
+    let from = ["--mail-from", "moat@example.org"];
+    let with = |url: &'static str| check(&["--smtp-url", url, from[0], from[1]]);
+    for url in [
+        "smtps://me:pw@mail.example.org",
+        "smtp://me:pw@mail.example.org?tls=required",
+        "smtp://me:pw@127.0.0.1:2525",
+        "smtp://relay:25",
+    ] {
+        assert_eq!(with(url), Ok(()), "{url}");
+    }
+    for url in [
+        "smtp://me:pw@mail.example.org",
+        "smtp://me:pw@mail.example.org?tls=opportunistic",
+        "mail.example.org",
+        "http://x",
+    ] {
+        assert_eq!(with(url), Err("MOAT_SMTP_URL"), "{url}");
+    }
+    assert_eq!(check(&["--smtp-url", "smtp://relay:25"]), Err("MOAT_MAIL_FROM"));
+    assert_eq!(check(&["--smtp-url", "smtp://relay:25", "--mail-from", "nobody"]), Err("MOAT_MAIL_FROM"));
 }
 
 /// The links of one person, in the hands of another who is signed in.

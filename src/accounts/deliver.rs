@@ -21,7 +21,7 @@ use crate::{
 
 /// How often it is looked without being told: for what another process left.
 const POLL: Duration = Duration::from_secs(2);
-/// After these, half a day, it is given up.
+/// After these, about eight hours, it is given up.
 const TRIES: i32 = 15;
 
 /// Until the server stops.
