@@ -43,7 +43,9 @@ begin
   select u.id into who from app.users u where u.erased_at is not null order by u.erased_at limit 1 for update skip locked;
   if who is null then return false; end if;
   delete from app.users u where u.id = who;
-  -- The feed has no foreign key, and its events carry words of answers.
+  -- The feed has no foreign key, and its events carry words of answers. The sequencer's lock, or what it is moving at this
+  -- moment would be in neither table for us, and stay.
+  perform from app.feed_head f for update;
   delete from app.feed f where f.user_id = who;
   delete from app.outbox o where o.user_id = who;
   -- Told again, since the line above may have taken it before every process had heard it.
