@@ -235,7 +235,7 @@ fn harmless(html: &str, from: &str) -> Result<(), TestCaseError> {
                     .and_then(|page| page.join(value))
                     .is_ok_and(|url| ["http", "https", "mailto"].contains(&url.scheme())),
                 "class" => value.split(' ').all(|c| c.starts_with("hl-") || c.starts_with("language-")),
-                "rel" => value == "noopener noreferrer nofollow",
+                "rel" => value == "external noopener noreferrer nofollow",
                 "type" => value == "checkbox",
                 "tabindex" => value == "0",
                 "title" | "checked" | "disabled" | "start" | "align" => true,

@@ -49,7 +49,7 @@ async fn a_day_has_as_many_answers_as_the_setting_says_and_a_refused_message_is_
     let sent = [("thread", thread.as_str()), ("client", &Uuid::new_v4().to_string()), ("text", "more")];
     assert_eq!(app.call(Some(&ada), SEND, &sent).await.status, 429);
     let again = first.json()["answer"].as_str().unwrap().to_owned();
-    let tried = app.call(Some(&ada), "threads/server_fns/answer_again", &[("answer", &again)]).await;
+    let tried = app.call(Some(&ada), "threads/server_fns/answer_again", &[("message", &again)]).await;
     assert_eq!(tried.status, 429, "{}", tried.body);
     assert_eq!(count(&app, "select count(*) from app.messages").await, stored);
     assert_eq!(count(&app, "select count(*) from app.threads").await, 2);
