@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Every failure a caller can see. The cause of an [`AppError::Internal`] is logged beside its id and never sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "error", rename_all = "snake_case")]
+#[serde(from = "Flat", into = "Flat")]
 pub enum AppError {
     /// `401`: no token, a bad one, or one whose session has ended. One body for all of these.
     #[error("You are signed out. Sign in to go on.")]
@@ -76,6 +76,80 @@ impl AppError {
     }
 }
 
+/// An error's JSON: `error` says which, beside it stand what belongs to that one. A plain struct, since reading a tagged enum
+/// takes a second reader for everything that might come before the tag, which the browser would have to load.
+#[derive(Serialize, Deserialize)]
+struct Flat {
+    error: Kind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answers: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    Invalid,
+    Conflict,
+    TooMany,
+    UsedUp,
+    TooLarge,
+    Unavailable,
+    Internal,
+}
+
+impl From<Flat> for AppError {
+    fn from(flat: Flat) -> Self {
+        let Flat { error, field, why, what, answers, retry_after, id } = flat;
+        let retry_after = retry_after.unwrap_or_default();
+        match error {
+            Kind::Unauthenticated => Self::Unauthenticated,
+            Kind::Forbidden => Self::Forbidden,
+            Kind::NotFound => Self::NotFound,
+            Kind::Invalid => Self::Invalid { field: field.unwrap_or_default(), why: why.unwrap_or_default() },
+            Kind::Conflict => Self::Conflict { what: what.unwrap_or_default() },
+            Kind::TooMany => Self::TooMany { retry_after },
+            Kind::UsedUp => Self::UsedUp { answers: answers.unwrap_or_default(), retry_after },
+            Kind::TooLarge => Self::TooLarge,
+            Kind::Unavailable => Self::Unavailable,
+            Kind::Internal => Self::Internal { id: id.unwrap_or_default() },
+        }
+    }
+}
+
+impl From<AppError> for Flat {
+    fn from(error: AppError) -> Self {
+        let bare =
+            |error| Self { error, field: None, why: None, what: None, answers: None, retry_after: None, id: None };
+        match error {
+            AppError::Unauthenticated => bare(Kind::Unauthenticated),
+            AppError::Forbidden => bare(Kind::Forbidden),
+            AppError::NotFound => bare(Kind::NotFound),
+            AppError::Invalid { field, why } => Self { field: Some(field), why: Some(why), ..bare(Kind::Invalid) },
+            AppError::Conflict { what } => Self { what: Some(what), ..bare(Kind::Conflict) },
+            AppError::TooMany { retry_after } => Self { retry_after: Some(retry_after), ..bare(Kind::TooMany) },
+            AppError::UsedUp { answers, retry_after } => {
+                Self { answers: Some(answers), retry_after: Some(retry_after), ..bare(Kind::UsedUp) }
+            }
+            AppError::TooLarge => bare(Kind::TooLarge),
+            AppError::Unavailable => bare(Kind::Unavailable),
+            AppError::Internal { id } => Self { id: Some(id), ..bare(Kind::Internal) },
+        }
+    }
+}
+
 /// A long wait, rounded up, as somebody would say it.
 fn in_words(seconds: u64) -> String {
     let (n, unit) = match seconds.div_ceil(60) {
@@ -106,6 +180,26 @@ impl FromServerFnError for AppError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_is_the_same_after_it_has_travelled() {
+        let all = [
+            (AppError::Unauthenticated, r#"{"error":"unauthenticated"}"#),
+            (AppError::Forbidden, r#"{"error":"forbidden"}"#),
+            (AppError::NotFound, r#"{"error":"not_found"}"#),
+            (AppError::invalid("a", "b"), r#"{"error":"invalid","field":"a","why":"b"}"#),
+            (AppError::Conflict { what: "c".into() }, r#"{"error":"conflict","what":"c"}"#),
+            (AppError::TooMany { retry_after: 3 }, r#"{"error":"too_many","retry_after":3}"#),
+            (AppError::UsedUp { answers: 5, retry_after: 3 }, r#"{"error":"used_up","answers":5,"retry_after":3}"#),
+            (AppError::TooLarge, r#"{"error":"too_large"}"#),
+            (AppError::Unavailable, r#"{"error":"unavailable"}"#),
+            (AppError::Internal { id: "x".into() }, r#"{"error":"internal","id":"x"}"#),
+        ];
+        for (error, json) in all {
+            assert_eq!(serde_json::to_string(&error).unwrap(), json);
+            assert_eq!(serde_json::from_str::<AppError>(json).unwrap(), error);
+        }
+    }
 
     #[test]
     fn a_long_wait_is_said_in_hours() {

@@ -19,7 +19,7 @@ for (const script of [true, false]) {
     test.use({ javaScriptEnabled: script });
 
     test("a forgotten password is set anew by mail, and the link is over then", async ({ page, another, complaints }) => {
-      complaints.allow(refused(410));
+      complaints.allow(refused(410), refused(401));
       const other = await (await another({ javaScriptEnabled: script })).newPage();
       const email = await newcomer(other);
       await page.goto("/sign-in");
@@ -58,7 +58,9 @@ for (const script of [true, false]) {
       await expect(page.getByText(email)).toBeVisible();
     });
 
-    test("a session is found in the list and ended there", async ({ page, another }) => {
+    test("a session is found in the list and ended there", async ({ page, another, complaints }) => {
+      // The other browser's stream is refused from then on.
+      complaints.allow(refused(401));
       const email = await newcomer(page);
       const other = await (await another({ javaScriptEnabled: script })).newPage();
       await signIn(other, email);

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::types::{MessageId, Status, ThreadId};
+use crate::types::{MessageId, ThreadId};
 
 /// Where a page's own picture of things ends: the stream goes on from here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,32 +11,67 @@ pub struct LiveStart {
     pub channel: String,
 }
 
-/// What a stream tells. `kind` and its fields are what the triggers of the migrations write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind")]
+/// What a stream tells.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Flat")]
 pub enum Event {
     /// New, renamed, or written in.
-    #[serde(rename = "thread.changed")]
-    ThreadChanged { thread: ThreadId },
-    #[serde(rename = "thread.gone")]
-    ThreadGone { thread: ThreadId },
-    #[serde(rename = "message.posted")]
-    MessagePosted { thread: ThreadId, message: MessageId, seq: i64 },
+    ThreadChanged {
+        thread: ThreadId,
+    },
+    ThreadGone {
+        thread: ThreadId,
+    },
+    MessagePosted {
+        thread: ThreadId,
+    },
     /// The next piece of an answer; `n` counts from 0 without gaps.
-    #[serde(rename = "answer.chunk")]
-    AnswerChunk { thread: ThreadId, message: MessageId, n: i32, text: String },
-    #[serde(rename = "answer.ended")]
-    AnswerEnded { thread: ThreadId, message: MessageId, status: Status },
+    AnswerChunk {
+        thread: ThreadId,
+        message: MessageId,
+        n: i32,
+        text: String,
+    },
+    AnswerEnded {
+        thread: ThreadId,
+    },
     /// The listener missed something that can't be told again: read the page's data anew.
-    #[serde(rename = "resync")]
     Resync,
     /// Of a kind that this page does not know.
-    #[serde(other)]
     Other,
 }
 
+/// An event's JSON: `kind` and its fields are what the triggers of the migrations write. A plain struct for the reason that
+/// an error's is one.
+#[derive(Deserialize)]
+struct Flat {
+    kind: String,
+    thread: Option<ThreadId>,
+    message: Option<MessageId>,
+    n: Option<i32>,
+    text: Option<String>,
+}
+
+impl From<Flat> for Event {
+    fn from(flat: Flat) -> Self {
+        let Flat { kind, thread, message, n, text } = flat;
+        match (kind.as_str(), thread) {
+            ("resync", _) => Self::Resync,
+            ("thread.changed", Some(thread)) => Self::ThreadChanged { thread },
+            ("thread.gone", Some(thread)) => Self::ThreadGone { thread },
+            ("message.posted", Some(thread)) => Self::MessagePosted { thread },
+            ("answer.ended", Some(thread)) => Self::AnswerEnded { thread },
+            ("answer.chunk", Some(thread)) => match (message, n, text) {
+                (Some(message), Some(n), Some(text)) => Self::AnswerChunk { thread, message, n, text },
+                _ => Self::Resync,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
 /// An event and its place, as it travels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Told {
     pub pos: i64,
     pub event: Event,

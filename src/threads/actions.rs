@@ -1,9 +1,12 @@
-//! What can be done with one message: a row of plain forms, written on the server beside the message's text. The browser's
-//! half keeps no code for it: `actions.js` sends whichever form it finds there and says that something happened.
+//! What can be done with a thread and with one message: plain forms, written on the server beside what they are for. The
+//! browser's half keeps no code for them: `actions.js` sends whichever form it finds there and says that something happened.
 
 use std::fmt::Write;
 
-use super::{markdown::escape, model::MessageView};
+use super::{
+    markdown::escape,
+    model::{MessageView, Options, ThreadRow},
+};
 use crate::types::{ClientId, MessageId, Role, Status, ThreadId};
 
 /// The row of a message whose text is `source`. Empty while the message is being written.
@@ -12,6 +15,50 @@ pub fn html(thread: ThreadId, message: &MessageView, source: &str) -> String {
     // Writing into a String does not fail.
     let _ = write(&mut row, thread, message, source);
     row
+}
+
+/// The menu of a thread.
+pub fn menu(thread: &ThreadRow, options: &Options) -> String {
+    let mut html = String::new();
+    let _ = write_menu(&mut html, thread, options);
+    html
+}
+
+fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options) -> std::fmt::Result {
+    let id = thread.id;
+    let begin = |name: &str| {
+        format!(
+            "<form method=\"post\" action=\"/chat/{id}?do={name}\" data-stay><input type=\"hidden\" name=\"thread\" value=\"{id}\">"
+        )
+    };
+    write!(
+        out,
+        "{}<label for=\"title\">Title</label><input id=\"title\" name=\"title\" required maxlength=\"200\" value=\"",
+        begin("rename")
+    )?;
+    escape(out, &thread.title)?;
+    write!(out, "\"><button class=\"button\">Rename</button></form>{}", begin("options"))?;
+    if options.models.len() > 1 {
+        out.write_str("<label for=\"model\">Model</label><select id=\"model\" name=\"model\">")?;
+        for model in &options.models {
+            out.write_str(if *model == options.model { "<option selected>" } else { "<option>" })?;
+            escape(out, model)?;
+            out.write_str("</option>")?;
+        }
+        out.write_str("</select>")?;
+    }
+    out.write_str(
+        "<label for=\"instructions\">Instructions for this chat</label>\
+         <textarea id=\"instructions\" name=\"instructions\" rows=\"3\" maxlength=\"8000\">\n",
+    )?;
+    escape(out, &options.instructions)?;
+    write!(
+        out,
+        "</textarea><button class=\"button\">Save</button></form>{}\
+         <p class=\"quiet\">Deleting takes all messages of this chat along. It can't be undone.</p>\
+         <button class=\"button danger\">Delete this chat</button></form>",
+        begin("delete")
+    )
 }
 
 fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> std::fmt::Result {

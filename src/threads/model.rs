@@ -105,11 +105,12 @@ pub struct Transcript {
     /// Whether there is more above the first one.
     pub more: bool,
     pub live: LiveStart,
-    pub options: Options,
+    /// What can be done with the whole thread: forms, in HTML.
+    pub menu: String,
 }
 
 /// How a thread is answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Empty: the usual one.
     pub model: String,

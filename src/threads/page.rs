@@ -100,7 +100,7 @@ fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
             known.set(true);
         }
         listen(&live, move |told| match told.event {
-            Event::ThreadChanged { thread } | Event::AnswerEnded { thread, .. } => refresh(thread),
+            Event::ThreadChanged { thread } | Event::AnswerEnded { thread } => refresh(thread),
             Event::ThreadGone { thread } => rows.update(|rows| rows.retain(|r| r.id != thread)),
             Event::Resync => spawn_local(async move {
                 if let Ok(page) = list_threads(None).await {
@@ -249,9 +249,9 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let answering = Memo::new(move |_| {
         head.read().answering || shown.read().iter().any(|s| s.view.read().status == Some(Status::Running))
     });
-    let options = RwSignal::new(transcript.options);
+    let menu = RwSignal::new(transcript.menu);
 
-    let catch_up = catch_up(thread, head, options, more, shown, unsent);
+    let catch_up = catch_up(thread, head, menu, more, shown, unsent);
     if !older {
         let catch_up = catch_up.clone();
         Effect::new(move |_| {
@@ -265,8 +265,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                         catch_up();
                     }
                 }
-                Event::MessagePosted { thread: of, .. }
-                | Event::AnswerEnded { thread: of, .. }
+                Event::MessagePosted { thread: of }
+                | Event::AnswerEnded { thread: of }
                 | Event::ThreadChanged { thread: of }
                     if of == thread =>
                 {
@@ -379,7 +379,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     view! {
         <Title text=title/>
         <div class="conversation" node_ref=root>
-            <ThreadHead head options/>
+            <ThreadHead head menu/>
             <Show when=move || deleted.get()>
                 <p class="problem" role="alert">"This chat was deleted in another window. "<a class="link" href="/chat">"Go to your chats"</a></p>
             </Show>

@@ -4,7 +4,7 @@ use leptos::{html::Textarea, prelude::*};
 use leptos_router::hooks::use_location;
 
 use super::{
-    model::{MessageView, Options, ThreadRow},
+    model::{MessageView, ThreadRow},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
@@ -84,43 +84,14 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
 
 /// Above a transcript: its title, and what can be done with the whole of it.
 #[component]
-pub fn ThreadHead(head: RwSignal<ThreadRow>, options: RwSignal<Options>) -> impl IntoView {
-    let id = head.read_untracked().id;
-    let models = options.with_untracked(|o| o.models.clone());
-    let choice = move || {
-        models.iter().map(|model| {
-        let chosen = model.clone();
-        view! { <option value=model.clone() selected=move || options.read().model == chosen>{model.clone()}</option> }
-    }).collect_view()
-    };
-    let many = options.with_untracked(|o| o.models.len() > 1);
-    let instructions = options.with_untracked(|o| raw_text()(&o.instructions));
+pub fn ThreadHead(head: RwSignal<ThreadRow>, menu: RwSignal<String>) -> impl IntoView {
     view! {
         <header class="pane-head">
             <a class="icon-button back" href="/chat" title="Back to the list" aria-label="Back to the list"><Icon of=icondata_lu::LuChevronLeft/></a>
             <h1 title=move || head.read().title.clone()>{move || head.read().title.clone()}</h1>
             <details class="menu">
                 <summary class="icon-button" title="Rename, instructions, delete" aria-label="Rename, instructions, delete"><Icon of=icondata_lu::LuPencil/></summary>
-                <div class="menu-body">
-                    <form method="post" action=format!("/chat/{id}?do=rename") data-stay="">
-                        <input type="hidden" name="thread" value=id.to_string()/>
-                        <label for="title">"Title"</label>
-                        <input id="title" name="title" required=true maxlength="200" value=move || head.read().title.clone()/>
-                        <button type="submit" class="button">"Rename"</button>
-                    </form>
-                    <form method="post" action=format!("/chat/{id}?do=options") data-stay="">
-                        <input type="hidden" name="thread" value=id.to_string()/>
-                        {many.then(|| view! { <label for="model">"Model"</label><select id="model" name="model">{choice()}</select> })}
-                        <label for="instructions">"Instructions for this chat"</label>
-                        <textarea id="instructions" name="instructions" rows="3" maxlength="8000">{instructions}</textarea>
-                        <button type="submit" class="button">"Save"</button>
-                    </form>
-                    <form method="post" action=format!("/chat/{id}?do=delete") data-stay="">
-                        <input type="hidden" name="thread" value=id.to_string()/>
-                        <p class="quiet">"Deleting takes all messages of this chat along. It can't be undone."</p>
-                        <button type="submit" class="button danger"><Icon of=icondata_lu::LuTrash2/>"Delete this chat"</button>
-                    </form>
-                </div>
+                <div class="menu-body" inner_html=menu></div>
             </details>
         </header>
     }

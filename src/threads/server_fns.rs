@@ -37,7 +37,7 @@ pub async fn read_thread(thread: ThreadId) -> Result<ThreadRow, AppError> {
 #[server]
 pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<Transcript, AppError> {
     use super::{
-        markdown,
+        actions, markdown,
         model::{Options, TRANSCRIPT_PAGE},
         sql,
     };
@@ -53,7 +53,8 @@ pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<
     lane.commit().await?;
     let messages = markdown::render(thread, messages).await?;
     let models = state::current()?.answerer.models();
-    Ok(Transcript { thread: row, messages, more, live, options: Options { model, models, instructions } })
+    let menu = actions::menu(&row, &Options { model, models, instructions });
+    Ok(Transcript { thread: row, messages, more, live, menu })
 }
 
 /// A new thread with its first message. The same `client` gives the same thread, however often it is sent.

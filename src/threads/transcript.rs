@@ -7,7 +7,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::{
-    model::{MessageView, Options, ThreadRow, Transcript, complete_blocks},
+    model::{MessageView, ThreadRow, Transcript, complete_blocks},
     server_fns::open_thread,
     unsent::{self, Unsent},
 };
@@ -74,7 +74,7 @@ impl Shown {
 pub fn catch_up(
     thread: ThreadId,
     head: RwSignal<ThreadRow>,
-    options: RwSignal<Options>,
+    menu: RwSignal<String>,
     more: RwSignal<bool>,
     shown: RwSignal<Vec<Shown>>,
     unsent: RwSignal<Vec<Unsent>>,
@@ -83,7 +83,9 @@ pub fn catch_up(
     let again = StoredValue::new(false);
     let read = move |page: Transcript| {
         head.try_set(page.thread);
-        options.try_set(page.options);
+        if menu.try_with_untracked(|now| *now != page.menu) == Some(true) {
+            menu.set(page.menu);
+        }
         for view in &page.messages {
             if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
                 unsent::drop_one(thread, unsent, client);
