@@ -34,6 +34,10 @@ function hear(prev, pos, json, resync) {
 function show(next) {
   state = next;
   document.documentElement.dataset.live = next;
+  for (const mark of document.querySelectorAll(".live-mark")) {
+    mark.ariaLabel = next === "live" ? "Live" : "Not connected";
+    mark.title = next === "live" ? "Live: changes show here as they happen" : "Not connected: changes will show when the server answers again";
+  }
 }
 
 // Without locks every tab has a stream of its own, and tells nobody.

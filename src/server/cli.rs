@@ -145,6 +145,12 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
         return Err(Stop::Hole(holes));
     }
     let (origin, loopback) = (config.origin(), config.is_loopback());
+    if !config.site.join("pkg").is_dir() {
+        tracing::warn!(
+            "MOAT_SITE: {} holds no built pages: there will be no style and no script. Name the folder, or start from the project's own.",
+            config.site.display()
+        );
+    }
     let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
     let state = state(config, lanes, &database.secret)?;
     let mut out = io::stdout().lock();

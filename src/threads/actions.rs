@@ -129,9 +129,11 @@ fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> s
             "<details class=\"edit\"><summary data-key=\"edit-{id}\">Edit</summary>\
              <form method=\"post\" action=\"/chat/{thread}?do=edit\" data-stay>\
              <input type=\"hidden\" name=\"message\" value=\"{id}\"><input type=\"hidden\" name=\"client\" value=\"{}\">\
-             <textarea name=\"text\" aria-label=\"Edited text\" required maxlength=\"32000\" rows=\"3\">\n",
+             <textarea name=\"text\" aria-label=\"Edited text\" required maxlength=\"32000\" rows=\"3\">",
             once(id, m.siblings, Kind::Edit)
         )?;
+        // The parser of HTML drops the first line end of a textarea.
+        out.write_char('\n')?;
         escape(out, source)?;
         out.write_str("</textarea><button class=\"button primary\">Send as a new version</button></form></details>")?;
     }
