@@ -345,3 +345,37 @@ async fn ten_thousand_edits_reruns_forks_and_deletions_at_once_leave_the_tree_wh
         .unwrap();
     assert!(deleted > 100 && forks > 100, "{deleted} deleted, {forks} forks: nothing was tried");
 }
+
+#[tokio::test]
+async fn a_page_of_a_long_thread_is_found_by_keys_alone() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = start(&app, &ada, "one").await;
+    settled(&app, &ada, &thread).await;
+    let mut conn = app.db.superuser().await;
+    sqlx::query(
+        "insert into app.messages (id, thread_id, user_id, seq, parent_id, client_id, role, content)
+         select md5(n::text)::uuid, $1, $2, n, case when n = 3 then (select id from app.messages where seq = 2) else md5((n - 1)::text)::uuid end,
+                gen_random_uuid(), 'user', '{\"text\": \"said\"}' from generate_series(3, 30000) n",
+    )
+    .bind(thread.parse::<Uuid>().unwrap())
+    .bind(ada.id)
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    for chosen in ["update app.threads set leaf_id = null", "update app.threads set leaf_id = md5('20000')::uuid"] {
+        sqlx::query(chosen).execute(&mut conn).await.unwrap();
+        sqlx::query("analyze").execute(&mut conn).await.unwrap();
+        let lanes = app.db.lanes(1);
+        let mut lane = lanes.user(&ada.opening()).await.unwrap();
+        let (page, more) = threads::sql::transcript(&mut lane, thread.parse().unwrap(), None, 50).await.unwrap();
+        assert_eq!((page.len(), more), (50, true));
+        let read: i64 = sqlx::query_scalar(
+            "select seq_tup_read from pg_stat_xact_user_tables where schemaname = 'app' and relname = 'messages'",
+        )
+        .fetch_one(lane.conn())
+        .await
+        .unwrap();
+        assert_eq!(read, 0, "{chosen}: rows that were read by going through the table");
+    }
+}

@@ -20,6 +20,8 @@ function keepFocus(root, button) {
   if (!key) return;
   const seek = () => {
     if (button.isConnected && !button.disabled) return false;
+    // Whoever has gone on to something else stays there.
+    if (document.activeElement !== document.body && document.activeElement !== button) return true;
     const found = root.querySelector(`[data-key="${key}"]:not(:disabled)`);
     (found ?? root.querySelector(".scroller"))?.focus({ preventScroll: true });
     return true;
@@ -44,7 +46,7 @@ async function send(root, form, button, done) {
     if (button?.dataset.fresh !== undefined) body.set("client", uuid());
     const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
     const response = await fetch(action, { method: "POST", body, headers: { "x-moat-form": "1" } });
-    keepFocus(root, button);
+    if (response.ok) keepFocus(root, button);
     if (response.ok) form.closest("details")?.removeAttribute("open");
     done(response.ok, await response.text());
   } catch {

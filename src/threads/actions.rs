@@ -112,12 +112,13 @@ fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> s
                 act("again").replace("again-", "on-")
             )?;
         }
+        // Below answers alone: a chat that ends with a question nobody would answer.
+        write!(
+            out,
+            "<button data-fresh {} title=\"A new chat that begins with everything down to here\">Fork</button>",
+            act("fork")
+        )?;
     }
-    write!(
-        out,
-        "<button data-fresh {} title=\"A new chat that begins with everything down to here\">Fork</button>",
-        act("fork")
-    )?;
     write!(
         out,
         "<details><summary>Delete</summary><button class=\"bad\" {}>Delete this message for good</button></details></form>",

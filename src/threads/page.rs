@@ -261,7 +261,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
             listen(&live, move |told| match told.event {
                 Event::AnswerChunk { thread: of, message, n, text } if of == thread => {
                     let known = shown.with_untracked(|all| all.iter().find(|s| s.id == message).cloned());
-                    if known.and_then(|shown| shown.hear(n, text)) != Some(false) {
+                    // One that is not shown is on another branch: nothing here changes by it.
+                    if known.is_some_and(|shown| shown.hear(n, text) != Some(false)) {
                         catch_up();
                     }
                 }
@@ -346,6 +347,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
         forget(client);
         if let Some(area) = area.get_untracked() {
             let area: &leptos::web_sys::HtmlTextAreaElement = &area;
+            // What is being typed there stays, behind it.
+            let text = if area.value().is_empty() { text } else { format!("{text}\n{}", area.value()) };
             area.set_value(&text);
             drop(area.focus());
             unsent::keep_draft(&thread.to_string(), &text);

@@ -272,7 +272,7 @@ struct MessageRow {
 }
 
 /// Newest first. Up the tree from the leaf that is shown, a key look-up a message: the page costs the same in a thread of a
-/// million. Siblings are looked up in two halves, since an index finds no row by `is not distinct from`.
+/// million: the leaf is found first, in a step of its own, or the planner reads the whole table for it. Siblings are looked up in two halves, since an index finds no row by `is not distinct from`.
 async fn branch(
     lane: &mut UserLane,
     thread: ThreadId,
@@ -280,14 +280,14 @@ async fn branch(
     limit: i64,
 ) -> Result<Vec<MessageView>, AppError> {
     let rows: Vec<MessageRow> = sqlx::query_as(
-        "with recursive path as (
-             (select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.deleted_at
-                from app.messages m
-               where m.thread_id = $1
-                 and m.id = case when $2::uuid is null
-                      then coalesce((select t.leaf_id from app.threads t where t.id = $1),
-                                    (select x.id from app.messages x where x.thread_id = $1 order by x.seq desc limit 1))
-                      else (select x.parent_id from app.messages x where x.id = $2 and x.thread_id = $1) end)
+        "with recursive leaf as materialized (
+             select case when $2::uuid is null
+                    then coalesce((select t.leaf_id from app.threads t where t.id = $1),
+                                  (select x.id from app.messages x where x.thread_id = $1 order by x.seq desc limit 1))
+                    else (select x.parent_id from app.messages x where x.id = $2 and x.thread_id = $1) end as id
+         ), path as (
+             select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.deleted_at
+               from leaf l join app.messages m on m.id = l.id and m.thread_id = $1
              union all
              select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.deleted_at
                from path p join app.messages m on m.id = p.parent_id and m.thread_id = $1

@@ -108,8 +108,12 @@ fn unsent_key(thread: ThreadId) -> String {
 /// Changes one entry of what is stored: another window may have put its own beside it.
 fn keep(thread: ThreadId, client: ClientId, changed: Option<&Unsent>) {
     let mut all: Vec<Unsent> = read(&unsent_key(thread)).and_then(|json| json::read(&json).ok()).unwrap_or_default();
-    all.retain(|u| u.client != client);
-    all.extend(changed.cloned());
+    // In its place: what was sent first is first after a reload, too.
+    match (all.iter_mut().find(|u| u.client == client), changed) {
+        (Some(old), Some(new)) => *old = new.clone(),
+        (None, Some(new)) => all.push(new.clone()),
+        (_, None) => all.retain(|u| u.client != client),
+    }
     let json = if all.is_empty() { String::new() } else { serde_json::to_string(&all).unwrap_or_default() };
     write(&unsent_key(thread), &json);
 }
