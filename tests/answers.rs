@@ -437,3 +437,31 @@ async fn a_chat_has_a_model_and_instructions_of_its_own() {
     assert_eq!(texts("option[selected]"), ["other-model"]);
     assert_eq!(texts("textarea"), ["Answer in verse."]);
 }
+
+#[tokio::test]
+async fn a_message_that_is_sent_twenty_times_is_answered_by_the_model_once() {
+    let (app, model) = app_with_model().await;
+    let app = Arc::new(app);
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Say(vec!["one".into()]));
+    let client = Uuid::new_v4().to_string();
+    let sends = (0..20).map(|_| {
+        let (app, ada, client) = (app.clone(), ada.clone(), client.clone());
+        tokio::spawn(async move {
+            app.call(Some(&ada), "threads/server_fns/start_thread", &[("client", &client), ("text", "once")])
+                .await
+                .json()
+        })
+    });
+    let posted: Vec<Value> = futures::future::join_all(sends).await.into_iter().map(|p| p.unwrap()).collect();
+    assert!(posted.iter().all(|p| *p == posted[0]), "{posted:?}");
+    let thread = posted[0]["thread"].as_str().unwrap();
+    let answer = last(&app, &ada, thread, "the answer", |m| m["status"] != "running").await;
+    assert_eq!((answer["status"].as_str(), answer["html"].as_str()), (Some("done"), Some("<p>one</p>\n")));
+    // What comes later is answered later: nothing is on its way any more.
+    model.next(Manner::Say(vec!["two".into()]));
+    let fields = [("thread", thread), ("client", &Uuid::new_v4().to_string()), ("text", "and on")];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/send_message", &fields).await.status, 200);
+    last(&app, &ada, thread, "the next answer", |m| m["seq"] == 4 && m["status"] == "done").await;
+    assert_eq!(model.requests().len(), 2);
+}

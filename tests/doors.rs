@@ -104,11 +104,10 @@ async fn nothing_changes_on_get_and_no_other_method_is_a_door() {
 async fn what_changes_something_is_accepted_from_our_own_pages_alone() {
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;
-    let send = async |headers: &[(&str, &str)]| {
-        let mut request = post(
-            "/api/moat/threads/server_fns/start_thread",
-            &[("client", &uuid::Uuid::new_v4().to_string()), ("text", "hello")],
-        );
+    // A server function, and the form of a page.
+    let doors = ["/api/moat/threads/server_fns/start_thread", "/chat?do=start"];
+    let send = async |door: &str, headers: &[(&str, &str)]| {
+        let mut request = post(door, &[("client", &uuid::Uuid::new_v4().to_string()), ("text", "hello")]);
         request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
         request.headers_mut().insert(header::HOST, "127.0.0.1:3000".parse().unwrap());
         for (name, value) in headers {
@@ -127,7 +126,9 @@ async fn what_changes_something_is_accepted_from_our_own_pages_alone() {
         &[("sec-fetch-site", "same-site")],
         &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")],
     ] {
-        assert_eq!(send(foreign).await, StatusCode::FORBIDDEN, "{foreign:?}");
+        for door in doors {
+            assert_eq!(send(door, foreign).await, StatusCode::FORBIDDEN, "{door}: {foreign:?}");
+        }
     }
     let count = async || {
         let rows: i64 = sqlx::query_scalar("select count(*) from app.threads")
@@ -142,9 +143,11 @@ async fn what_changes_something_is_accepted_from_our_own_pages_alone() {
         &[("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:3000")],
         &[("sec-fetch-site", "none")],
     ] {
-        assert_eq!(send(own).await, StatusCode::OK, "{own:?}");
+        for (door, done) in doors.into_iter().zip([StatusCode::OK, StatusCode::SEE_OTHER]) {
+            assert_eq!(send(door, own).await, done, "{door}: {own:?}");
+        }
     }
-    assert_eq!(count().await, 3);
+    assert_eq!(count().await, 6);
 }
 
 #[tokio::test]

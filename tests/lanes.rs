@@ -182,3 +182,17 @@ async fn a_connection_that_died_in_the_pool_is_replaced() {
     let lane = tokio::time::timeout(Duration::from_secs(30), lanes.user(&opening)).await.unwrap();
     assert!(lane.is_ok());
 }
+
+#[tokio::test]
+async fn somebody_elses_living_session_opens_no_lane() {
+    let db = Db::new().await;
+    let opening = ada(&db).await;
+    let mut conn = db.superuser().await;
+    conn.execute("insert into app.users (id, email, tokens_valid_from) values ('00000000-0000-4000-8000-0000000000bb', 'bob@example.org', '2020-01-01')").await.unwrap();
+    conn.execute("insert into app.sessions (id, user_id) values ('10000000-0000-4000-8000-0000000000bb', '00000000-0000-4000-8000-0000000000bb')").await.unwrap();
+    let lanes = db.lanes(1);
+    let bobs = SessionId("10000000-0000-4000-8000-0000000000bb".parse().unwrap());
+    let mixed = Opening { session: Some(bobs), ..opening.clone() };
+    assert_eq!(lanes.user(&mixed).await.err(), Some(AppError::Unauthenticated));
+    assert!(lanes.user(&opening).await.is_ok());
+}

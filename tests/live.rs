@@ -41,6 +41,8 @@ impl Stream {
 
     /// The next event; `None` when the stream has ended.
     async fn next(&mut self) -> Option<(i64, Value)> {
+        // For the event, not for each piece: the stream's signs of life would put it off for ever.
+        let deadline = tokio::time::Instant::now() + DEADLINE;
         loop {
             if let Some((event, rest)) = self.rest.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -53,7 +55,7 @@ impl Stream {
                 }
                 continue;
             }
-            let piece = tokio::time::timeout(DEADLINE, self.body.next()).await.expect("an event")?;
+            let piece = tokio::time::timeout_at(deadline, self.body.next()).await.expect("an event")?;
             self.rest.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
         }
     }

@@ -84,7 +84,32 @@ pub fn to_guide_html(markdown: &str) -> String {
     html(markdown, &GUIDE, true)
 }
 
+/// Quotes and lists within each other, on one line, beyond which a text is no Markdown any more but an attempt to keep the
+/// server busy: what parses the result takes a time that grows with the square of the depth.
+const DEEPEST: usize = 60;
+
+fn is_too_deep(markdown: &str) -> bool {
+    markdown.lines().any(|line| {
+        let mut depth = 0;
+        let mut rest = line.bytes().peekable();
+        while let Some(byte) = rest.next() {
+            match byte {
+                b'>' => depth += 1,
+                b'-' | b'+' | b'*' | b'.' | b')' if matches!(rest.peek(), Some(b' ' | b'\t')) => depth += 1,
+                b' ' | b'\t' | b'0'..=b'9' => {}
+                _ => break,
+            }
+        }
+        depth > DEEPEST
+    })
+}
+
 fn html(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
+    if is_too_deep(markdown) {
+        let mut text = String::from("<p>");
+        let _ = escape(&mut text, markdown);
+        return text + "</p>";
+    }
     let mut options = Options::default();
     options.extension.table = true;
     options.extension.strikethrough = true;
@@ -300,6 +325,16 @@ mod tests {
             (1, 1, 0),
             "{html}"
         );
+    }
+
+    #[test]
+    fn a_text_that_only_nests_is_shown_as_text() {
+        for nest in [">", "> ", "- ", "* ", "+ ", "1. ", "1) ", ">- "] {
+            let html = to_html(&nest.repeat(31_000 / nest.len()));
+            assert!(html.starts_with("<p>") && !html.contains("<blockquote") && !html.contains("<li"), "{nest}");
+        }
+        assert!(to_html(&"> ".repeat(20)).contains("<blockquote>"));
+        assert!(to_html("> quoted\n\n- - a list in a list").contains("<li>"));
     }
 
     #[test]
