@@ -16,6 +16,7 @@ use crate::{
         settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
     },
     error::AppError,
+    folders::page::{FolderPage, Folders},
     guide::page::{GuideIndex, GuideReader},
     threads::page::{Chats, NewChat, OpenChat},
     ui::{
@@ -96,6 +97,8 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/account/sessions") view=Sessions ssr=SsrMode::Async/>
                 <Route path=path!("/account/leave") view=Leave ssr=SsrMode::Async/>
                 <Route path=path!("/dev/outbox") view=Outbox ssr=SsrMode::Async/>
+                <Route path=path!("/folders") view=Folders ssr=SsrMode::Async/>
+                <Route path=path!("/folders/:id") view=FolderPage ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>
                 <Route path=path!("/guide/:page") view=GuideReader ssr=SsrMode::Async/>
             </Routes>

@@ -4,8 +4,8 @@
 //! (`server/lanes.rs`) as its caller, runs a query (`<room>/sql.rs`) under the policies of `migrations/`, and gives back
 //! what a screen shows (`<room>/model.rs`), which a component draws (`<room>/page.rs`, `<room>/parts.rs`).
 //!
-//! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`live`] (what
-//! changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
+//! (what chats are sorted into), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -17,6 +17,7 @@ pub mod accounts;
 pub mod answers;
 pub mod app;
 pub mod error;
+pub mod folders;
 pub mod guide;
 pub mod json;
 pub mod live;

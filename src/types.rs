@@ -67,6 +67,14 @@ id!(
     GenerationId
 );
 id!(
+    /// `app.folders.id`
+    FolderId
+);
+id!(
+    /// `app.imports.id`
+    ImportId
+);
+id!(
     /// Made by the client, so that a request that is sent twice is stored once.
     ClientId
 );
@@ -114,4 +122,24 @@ words!(
         /// The model gave an error; the generation's `why` says which.
         Failed = "failed",
     }
+);
+words!(
+    /// What can be done with chats of the list, one or many.
+    Act {
+        Pin = "pin",
+        Unpin = "unpin",
+        Archive = "archive",
+        Unarchive = "unarchive",
+        Read = "read",
+        Unread = "unread",
+        /// Can be taken back for a while.
+        Delete = "delete",
+        Restore = "restore",
+        /// Into a folder, or out of any.
+        Move = "move",
+    }
+);
+words!(
+    /// Which chats a list shows. None is in two of these by itself: what is archived is in no other list.
+    Shelf { All = "all", Archived = "archived", Unread = "unread" }
 );

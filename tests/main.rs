@@ -12,6 +12,7 @@ mod catalogue;
 mod doors;
 mod issuers;
 mod lanes;
+mod list;
 mod live;
 mod mail;
 mod matrix;

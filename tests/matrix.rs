@@ -40,6 +40,8 @@ const WORLD: &str = "
     insert into app.generation_chunks (generation_id, user_id, n, text) select g.id, g.user_id, 0, 'piece' from app.generations g;
     insert into app.branches (message_id, thread_id, user_id, leaf_id) select m.parent_id, m.thread_id, m.user_id, m.id from app.messages m where m.id::text like '5%';
     insert into app.thumbs (message_id, thread_id, user_id, up) select m.id, m.thread_id, m.user_id, true from app.messages m where m.id::text like '5%';
+    insert into app.folders (id, user_id, name) select ('8' || substr(id::text, 2))::uuid, id, 'a folder' from app.users;
+    insert into app.threads (id, user_id, client_id, title, temporary, active_at) select ('f' || substr(id::text, 2))::uuid, id, gen_random_uuid(), '', true, now() - interval '2 days' from app.users where email = 'b@example.org';
     delete from app.outbox;
     insert into app.outbox (user_id, kind, payload) select id, 'thread.changed', '{}' from app.users;
     update app.feed_head set pos = 2;
@@ -98,6 +100,33 @@ const WRITER: Actor = Job("generation");
 /// An update or delete without any condition: the policy alone decides which rows it reaches, and the read policies have no
 /// part in it. Where the count is A's own, a wider policy shows as more.
 static CASES: &[Case] = &[
+    case(
+        "folders.select_own",
+        User,
+        ("select from app.folders where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.folders where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "folders.insert_own",
+        User,
+        ("insert into app.folders (name) values ('x')", 1),
+        ("insert into app.folders (user_id, name) values ('00000000-0000-4000-8000-00000000000b', 'x')", None),
+    ),
+    case(
+        "folders.update_own",
+        User,
+        ("update app.folders set name = 'x'", 1),
+        ("update app.folders set name = 'x'", Some(1)),
+    ),
+    case("folders.delete_own", User, ("delete from app.folders", 1), ("delete from app.folders", Some(1))),
+    definer("threads.select_definer", User, "select from app.search_threads('example', 1)"),
+    definer("messages.select_definer", User, "select from app.search_threads('said', 10)"),
+    definer(
+        "threads.update_definer",
+        WRITER,
+        "with ended as materialized (select app.finish_generation(id, 'done', '')::text as done from app.generations) select from ended where app.probe('select count(*)::text from app.threads where unread', done) = '1'",
+    ),
+    definer("threads.delete_definer", Job("sweep"), "select where app.sweep_threads() = 1"),
     case(
         "users.select_own",
         User,

@@ -185,6 +185,13 @@ async fn old_chats_go_with_their_thread_and_threads_go_with_their_user() {
     ended(&app, &ada, &one).await;
     ended(&app, &ada, &two).await;
     assert_eq!(app.call(Some(&ada), "threads/server_fns/delete_thread", &[("thread", &one)]).await.status, 200);
+    app.db
+        .superuser()
+        .await
+        .execute("update app.threads set deleted_at = now() - interval '2 minutes' where deleted_at is not null")
+        .await
+        .unwrap();
+    moat::server::jobs::sweep_threads(&app.state).await.unwrap();
     assert_eq!(count(&app, "select count(*) from app.messages").await, 2);
     app.db.superuser().await.execute("delete from app.users").await.unwrap();
     for sql in [

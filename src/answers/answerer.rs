@@ -10,7 +10,7 @@ pub struct Turn {
     pub metadata: Metadata,
     /// One of [`Answerer::models`].
     pub model: String,
-    /// What to keep in mind in this thread; may be empty.
+    /// What to keep in mind: of the thread's folder, then of the thread itself; may be empty.
     pub instructions: String,
     /// The answer's beginning, which is there already: what comes goes on from its last letter.
     pub begun: String,

@@ -4,6 +4,7 @@ use super::{
 };
 use crate::{
     error::AppError,
+    folders,
     server::{db_error::internal, lanes::UserLane, state::AppState},
     threads::{self, model::Posted},
 };
@@ -52,7 +53,13 @@ pub async fn go_on(
 async fn turn(state: &AppState, lane: &mut UserLane, posted: &Posted, begun: String) -> Result<Turn, AppError> {
     let metadata = Metadata { user_id: lane.user(), thread_id: posted.thread };
     let said = sql::history(lane, posted.thread, posted.answer, HISTORY).await?;
-    let (model, instructions) = threads::sql::options(lane, posted.thread).await?;
+    let (model, own) = threads::sql::options(lane, posted.thread).await?;
+    // The folder's first: a thread's own may narrow them.
+    let mut instructions = folders::sql::instructions(lane, posted.thread).await?;
+    if !instructions.is_empty() && !own.is_empty() {
+        instructions.push_str("\n\n");
+    }
+    instructions.push_str(&own);
     let history = said
         .into_iter()
         // An answer that failed before its first word says nothing, and some servers refuse an empty message.

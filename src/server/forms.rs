@@ -49,6 +49,10 @@ pub const FORMS: &[(&str, &str)] = &[
     ("options", "/api/moat/threads/server_fns/set_options"),
     ("rename", "/api/moat/threads/server_fns/rename_thread"),
     ("delete", "/api/moat/threads/server_fns/delete_thread"),
+    ("file", "/api/moat/threads/server_fns/file_threads"),
+    ("make-folder", "/api/moat/folders/server_fns/make_folder"),
+    ("change-folder", "/api/moat/folders/server_fns/change_folder"),
+    ("delete-folder", "/api/moat/folders/server_fns/delete_folder"),
 ];
 
 /// Says that a script sends the form and stays on the page.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{lanes::Reason, state::AppState};
-use crate::{accounts, answers, error::AppError, live};
+use crate::{accounts, answers, error::AppError, live, threads};
 
 /// How often it is looked for answers whose writer died.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ pub async fn run(state: AppState) {
             () = state.stopping.cancelled() => return,
         }
         let mut outcome = answers::run::sweep(&state).await;
+        outcome = outcome.and(sweep_threads(&state).await);
         if forgot.is_none_or(|at| at.elapsed() > FORGET) {
             forgot = Some(Instant::now());
             outcome = outcome.and(forget(&state).await);
@@ -30,6 +31,19 @@ pub async fn run(state: AppState) {
         if let Err(error) = outcome {
             tracing::warn!(%error, "clearing up");
         }
+    }
+}
+
+/// Threads whose time is over, while there are any.
+pub async fn sweep_threads(state: &AppState) -> Result<(), AppError> {
+    loop {
+        let mut lane = state.lanes.service(Reason::Sweep).await?;
+        let gone = threads::sql::sweep(&mut lane).await?;
+        lane.commit().await?;
+        if gone == 0 {
+            return Ok(());
+        }
+        state.hub.wake();
     }
 }
 

@@ -92,6 +92,8 @@ pub static ROUTES: &[Door] = &[
     door("/guide/{page}", Serves::Plain, true),
     door("/chat", Serves::App, false),
     door("/chat/{id}", Serves::App, false),
+    door("/folders", Serves::Plain, false),
+    door("/folders/{id}", Serves::Plain, false),
     door("/live", Serves::Live, false),
     door("/healthz", Serves::Health, true),
     door("/readyz", Serves::Ready, true),

@@ -82,6 +82,21 @@ pub fn caller() -> Caller {
     use_context::<Parts>().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or(Caller::Nobody)
 }
 
+/// The time zone of whoever asks, as their browser remembers it; UTC until it does. The database decides whether it is one.
+pub fn zone() -> String {
+    let cookie = use_context::<Parts>().and_then(|parts| {
+        let header = parts.headers.get(axum::http::header::COOKIE)?.to_str().ok()?.to_owned();
+        header.split(';').find_map(|pair| pair.trim().strip_prefix("moat-tz=").map(str::to_owned))
+    });
+    let zone = cookie.map(|value| percent_encoding::percent_decode_str(&value).decode_utf8_lossy().into_owned());
+    let known = |zone: &String| {
+        zone.len() <= 64
+            && zone.contains(|c: char| c.is_ascii_alphabetic())
+            && zone.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
+    };
+    zone.filter(known).unwrap_or_else(|| "UTC".to_owned())
+}
+
 /// In a browser, the page of the signed-in turns into the sign-in page. A program with a bearer token hears 401 alone.
 pub fn send_to_sign_in() {
     let browser =

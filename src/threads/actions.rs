@@ -7,7 +7,7 @@ use super::{
     markdown::escape,
     model::{MessageView, Options, ThreadRow},
 };
-use crate::types::{ClientId, MessageId, Role, Status, ThreadId};
+use crate::types::{Act, ClientId, MessageId, Role, Status, ThreadId};
 
 /// The row of a message whose text is `source`. Empty while the message is being written.
 pub fn html(thread: ThreadId, message: &MessageView, source: &str) -> String {
@@ -31,6 +31,7 @@ fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options) -> std::f
             "<form method=\"post\" action=\"/chat/{id}?do={name}\" data-stay><input type=\"hidden\" name=\"thread\" value=\"{id}\">"
         )
     };
+    write_acts(out, thread)?;
     write!(
         out,
         "{}<label for=\"title\">Title</label><input id=\"title\" name=\"title\" required maxlength=\"200\" value=\"",
@@ -55,10 +56,34 @@ fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options) -> std::f
     write!(
         out,
         "</textarea><button class=\"button\">Save</button></form>{}\
-         <p class=\"quiet\">Deleting takes all messages of this chat along. It can't be undone.</p>\
+         <p class=\"quiet\">Deleting takes all messages of this chat along. For half a minute the list offers it back.</p>\
          <button class=\"button danger\">Delete this chat</button></form>",
         begin("delete")
     )
+}
+
+/// The same as in the list, for this one.
+fn write_acts(out: &mut String, thread: &ThreadRow) -> std::fmt::Result {
+    let id = thread.id;
+    let act = |act: Act, name: &str| {
+        let act = act.as_str();
+        format!("<button class=\"button\" name=\"act\" value=\"{act}\">{name}</button>")
+    };
+    let pin = if thread.pinned { act(Act::Unpin, "Unpin") } else { act(Act::Pin, "Pin") };
+    let archive = if thread.archived { act(Act::Unarchive, "Unarchive") } else { act(Act::Archive, "Archive") };
+    write!(
+        out,
+        "<form method=\"post\" action=\"/chat/{id}?do=file\" class=\"row\" data-stay>\
+         <input type=\"hidden\" name=\"threads[]\" value=\"{id}\">{pin}{archive}{}\
+         <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move</a>\
+         <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Markdown</a>\
+         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>JSON</a></form>",
+        act(Act::Unread, "Mark unread")
+    )?;
+    if thread.goes.is_some() {
+        out.write_str("<p class=\"quiet\">A temporary chat: it goes 24 hours after its last message.</p>")?;
+    }
+    Ok(())
 }
 
 fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> std::fmt::Result {

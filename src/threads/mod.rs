@@ -5,12 +5,16 @@
 
 #[cfg(feature = "ssr")]
 mod actions;
+pub mod days;
+pub mod list;
 #[cfg(feature = "ssr")]
 pub mod markdown;
 pub mod model;
 pub mod page;
 pub mod parts;
 pub mod server_fns;
+#[cfg(feature = "ssr")]
+pub mod snippet;
 #[cfg(feature = "ssr")]
 pub mod sql;
 pub mod stay;

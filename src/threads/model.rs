@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::AppError,
+    folders::model::FolderRow,
     live::model::LiveStart,
-    types::{ClientId, GenerationId, MessageId, Role, Status, ThreadId},
+    types::{ClientId, FolderId, GenerationId, MessageId, Role, Shelf, Status, ThreadId},
 };
 
 /// Threads on a page of the list.
@@ -28,6 +29,32 @@ pub struct ThreadRow {
     pub at: Place,
     /// An answer is being written.
     pub answering: bool,
+    pub pinned: bool,
+    pub archived: bool,
+    /// An answer has ended since somebody looked.
+    pub unread: bool,
+    pub folder: Option<FolderId>,
+    /// Of a temporary chat: when it goes, in words.
+    pub goes: Option<String>,
+    /// The heading that it stands under: a day or a month of the reader's time zone.
+    pub group: String,
+}
+
+impl ThreadRow {
+    /// Its place on screen, the first one the greatest; in a list where pinned chats stand on top or in one where not.
+    pub fn order(&self, pins: bool) -> (bool, Place) {
+        (pins && self.pinned, self.at)
+    }
+
+    /// What it stands under.
+    pub fn heading(&self, pins: bool) -> &str {
+        if pins && self.pinned { "Pinned" } else { &self.group }
+    }
+
+    /// Whether a list of this kind has room for it; of the unread ones see the list.
+    pub fn is_on(&self, shelf: Shelf, folder: Option<FolderId>) -> bool {
+        self.archived == (shelf == Shelf::Archived) && folder.is_none_or(|folder| self.folder == Some(folder))
+    }
 }
 
 /// A place in the list: the keyset, and the cursor of the next page. Microseconds since 1970, and the id for two threads
@@ -62,7 +89,32 @@ pub struct ThreadPage {
     /// The cursor of the next page; `None` at the end.
     pub next: Option<String>,
     pub live: LiveStart,
+    pub folders: Vec<FolderRow>,
+    /// Deleted just now, with their titles: can still be taken back.
+    pub deleted: Vec<(ThreadId, String)>,
 }
+
+/// A chat that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    pub thread: ThreadId,
+    /// The message with the words; `None` when they are in the title.
+    pub message: Option<MessageId>,
+    /// The title and the words around the hit, in parts; `true` marks what was looked for. Text, never HTML.
+    pub title: Vec<(bool, String)>,
+    pub snippet: Vec<(bool, String)>,
+    pub archived: bool,
+    /// The day of the hit, in words.
+    pub day: String,
+}
+
+/// The longest thing that can be looked for, in characters.
+pub const QUERY_MAX: usize = 200;
+/// Chats that a search shows at first, and at most.
+pub const FOUND_PAGE: i32 = 30;
+pub const FOUND_MAX: i32 = 300;
+/// How many chats can be pinned, or handled at once.
+pub const MANY: usize = 200;
 
 /// A message as it stands in the transcript.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

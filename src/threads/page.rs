@@ -1,7 +1,7 @@
 //! The chat's screens: the list with a pane beside it, a new chat, an open one. One file, since the three are one frame
 //! and share what the stream tells.
 
-use leptos::{prelude::*, task::spawn_local};
+use leptos::{html::Input, prelude::*, task::spawn_local};
 use leptos_meta::Title;
 use leptos_router::{
     components::Outlet,
@@ -9,9 +9,10 @@ use leptos_router::{
 };
 
 use super::{
-    model::{MessageView, ThreadPage, ThreadRow, Transcript},
-    parts::{Composer, List, MessageBlock, PendingBlock, ThreadHead},
-    server_fns::{list_threads, open_thread, read_thread, send_message, start_thread, stop_answer},
+    list::{self, Asked, LiveList},
+    model::{MessageView, Transcript},
+    parts::{Composer, MessageBlock, PendingBlock, ThreadHead},
+    server_fns::{open_thread, send_message, start_thread, stop_answer},
     stay::stay,
     transcript::{catch_up, show},
     unsent::{self, Unsent, Whose},
@@ -24,7 +25,7 @@ use crate::{
         browser::listen,
         model::{Event, LiveStart},
     },
-    types::{ClientId, MessageId, Status, ThreadId},
+    types::{ClientId, FolderId, MessageId, Status, ThreadId},
     ui::{
         form::{FormBack, form_back},
         icon::Icon,
@@ -37,8 +38,9 @@ use crate::{
 #[component]
 pub fn Chats() -> impl IntoView {
     let query = use_query_map();
-    let after = query.with_untracked(|q| q.get("after"));
-    let list = json::resource(move || after.clone(), list_threads);
+    let asked = query.with_untracked(Asked::of);
+    let source = asked.clone();
+    let list = json::resource(move || source.clone(), list::load);
     let me = json::resource(|| (), |()| whoami());
     let params = use_params_map();
     let open = Memo::new(move |_| params.read().get("id").and_then(|id| id.parse::<ThreadId>().ok()));
@@ -48,12 +50,15 @@ pub fn Chats() -> impl IntoView {
         <div class="frame" class:open=move || open.get().is_some()>
             <nav class="side" aria-label="Chats">
                 <Suspense>
-                    {move || Suspend::new(async move {
-                        match list.await {
-                            Ok(page) => view! { <LiveList page open/> }.into_any(),
-                            Err(error) => view! { <Failed error/> }.into_any(),
-                        }
-                    })}
+                    {move || {
+                        let asked = asked.clone();
+                        Suspend::new(async move {
+                            match list.await {
+                                Ok(loaded) => view! { <LiveList loaded asked open/> }.into_any(),
+                                Err(error) => view! { <Failed error/> }.into_any(),
+                            }
+                        })
+                    }}
                 </Suspense>
                 <Suspense>
                     {move || Suspend::new(async move {
@@ -65,73 +70,6 @@ pub fn Chats() -> impl IntoView {
             <main class="pane"><Outlet/></main>
         </div>
     }
-}
-
-/// The list, kept up to date by the stream.
-#[component]
-fn LiveList(page: ThreadPage, open: Memo<Option<ThreadId>>) -> impl IntoView {
-    let rows = RwSignal::new(page.rows);
-    let next = RwSignal::new(page.next);
-    let live = page.live;
-    let whose = use_context::<Whose>();
-    let problem = RwSignal::new(None::<AppError>);
-    let put = move |row: ThreadRow| {
-        rows.update(|rows| {
-            // Below the last loaded line there may be others in between: it comes with its page.
-            let known = next.get_untracked().is_none() || rows.last().is_some_and(|last| row.at >= last.at);
-            rows.retain(|r| r.id != row.id);
-            if known {
-                rows.insert(rows.partition_point(|r| r.at > row.at), row);
-            }
-        });
-    };
-    let refresh = move |thread: ThreadId| {
-        spawn_local(async move {
-            match read_thread(thread).await {
-                Ok(row) => put(row),
-                Err(AppError::NotFound) => rows.update(|rows| rows.retain(|r| r.id != thread)),
-                Err(_) => {}
-            }
-        });
-    };
-    Effect::new(move |_| {
-        unsent::belong_to(&live.channel);
-        if let Some(Whose(known)) = whose {
-            known.set(true);
-        }
-        listen(&live, move |told| match told.event {
-            Event::ThreadChanged { thread } | Event::AnswerEnded { thread } => refresh(thread),
-            Event::ThreadGone { thread } => rows.update(|rows| rows.retain(|r| r.id != thread)),
-            Event::Resync => spawn_local(async move {
-                if let Ok(page) = list_threads(None).await {
-                    rows.set(page.rows);
-                    next.set(page.next);
-                }
-            }),
-            _ => {}
-        });
-    });
-    let more = move || {
-        let after = next.get_untracked();
-        spawn_local(async move {
-            match list_threads(after).await {
-                Ok(page) => {
-                    problem.set(None);
-                    rows.update(|rows| {
-                        let old = page
-                            .rows
-                            .into_iter()
-                            .filter(|new| !rows.iter().any(|r| r.id == new.id))
-                            .collect::<Vec<_>>();
-                        rows.extend(old);
-                    });
-                    next.set(page.next);
-                }
-                Err(error) => problem.set(Some(error)),
-            }
-        });
-    };
-    view! { <List rows next open problem more/> }
 }
 
 /// The pane without a thread: ask something, and there is one.
@@ -153,6 +91,8 @@ pub fn NewChat() -> impl IntoView {
             client.set(id);
         }
     });
+    let folder = use_query_map().with_untracked(|q| q.get("folder")).and_then(|id| id.parse::<FolderId>().ok());
+    let temporary = NodeRef::<Input>::new();
     let sending = RwSignal::new(false);
     let navigate = use_navigate();
     let send = move |text: String, accepted: Callback<()>| {
@@ -163,7 +103,8 @@ pub fn NewChat() -> impl IntoView {
         unsent::keep_draft("new-id", &client.get_untracked().to_string());
         let navigate = navigate.clone();
         spawn_local(async move {
-            match start_thread(client.get_untracked(), text).await {
+            let goes = temporary.get_untracked().is_some_and(|box_| box_.checked());
+            match start_thread(client.get_untracked(), text, Some(goes), folder).await {
                 Ok(posted) => {
                     accepted.run(());
                     unsent::keep_draft("new-id", "");
@@ -188,6 +129,10 @@ pub fn NewChat() -> impl IntoView {
                 <p>"Only you can read what you write here. "<a class="link" href="/guide/privacy" rel="external">"How that is kept"</a></p>
             </div>
             <Composer action="/chat?do=start" draft="new" client thread=None typed problem busy=sending area=NodeRef::new() send/>
+            <p class="begin">
+                {folder.map(|id| view! { <input type="hidden" name="folder" value=id.to_string() form="composer"/> })}
+                <label><input type="checkbox" name="temporary" value="true" form="composer" node_ref=temporary/>" Temporary: goes 24 hours after its last message"</label>
+            </p>
         </div>
     }
 }
@@ -233,7 +178,7 @@ fn kept_id(back: &FormBack) -> Option<ClientId> {
 
 /// The forms of an open chat; why one was refused is shown above the box.
 const FORMS: &[&str] =
-    &["send", "rename", "delete", "stop", "again", "edit", "choose", "remove", "fork", "thumb", "options"];
+    &["send", "rename", "delete", "stop", "again", "edit", "choose", "remove", "fork", "thumb", "options", "file"];
 
 #[component]
 fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {

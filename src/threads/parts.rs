@@ -14,46 +14,6 @@ use crate::{
     ui::{button::IconButton, icon::Icon, notice::Problem, raw_text::raw_text, theme::Theme},
 };
 
-/// The list of threads, newest first.
-#[component]
-pub fn List(
-    rows: RwSignal<Vec<ThreadRow>>,
-    next: RwSignal<Option<String>>,
-    open: Memo<Option<ThreadId>>,
-    problem: RwSignal<Option<AppError>>,
-    more: impl Fn() + Copy + Send + Sync + 'static,
-) -> impl IntoView {
-    view! {
-        <div class="side-head">
-            <h2>"Chats"</h2>
-            <span class="live-mark" role="img" aria-label="Live" title="Live: changes show here as they happen"></span>
-            <a class="icon-button" href="/chat" title="New chat" aria-label="New chat"><Icon of=icondata_lu::LuPlus/></a>
-        </div>
-        <div class="side-list">
-            <Show when=move || rows.read().is_empty()>
-                <p class="quiet nothing">"Your chats will be listed here. Ask something to begin."</p>
-            </Show>
-            <ul>
-                <For each=move || rows.get() key=|row| row.clone() let:row>
-                    <li>
-                        <a class="thread" href=format!("/chat/{}", row.id) title=row.title.clone()
-                            aria-current=move || (open.get() == Some(row.id)).then_some("page")>
-                            <span class="thread-title">{row.title.clone()}</span>
-                            {row.answering.then(|| view! { <span class="writing" role="img" aria-label="An answer is being written"></span> })}
-                        </a>
-                    </li>
-                </For>
-            </ul>
-            {move || problem.get().map(|error| view! { <Problem text=error.to_string()/> })}
-            {move || next.get().map(|after| view! {
-                <p class="earlier">
-                    <a class="button" href=format!("/chat?after={after}") on:click=move |event| { event.prevent_default(); more(); }>"Older chats"</a>
-                </p>
-            })}
-        </div>
-    }
-}
-
 /// Below the list: who is signed in, the theme, the guide, the way out.
 #[component]
 pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
@@ -245,7 +205,7 @@ pub fn Composer(
     view! {
         <div class="composer">
             {move || problem.get().map(|error| view! { <Problem text=error.to_string()/> })}
-            <form method="post" action=action on:submit=move |event| { event.prevent_default(); submit(); }>
+            <form id="composer" method="post" action=action on:submit=move |event| { event.prevent_default(); submit(); }>
                 <input type="hidden" name="client" value=move || client.get().to_string()/>
                 {thread.map(|thread| view! { <input type="hidden" name="thread" value=thread.to_string()/> })}
                 <textarea name="text" aria-label="Your message" placeholder="Ask anything" rows="3" required=true maxlength="32000" node_ref=area

@@ -1,37 +1,10 @@
 use leptos::prelude::*;
 
-use super::model::{Posted, ThreadPage, ThreadRow, Transcript};
+use super::model::{Found, Posted, ThreadPage, ThreadRow, Transcript};
 use crate::{
     error::AppError,
-    types::{ClientId, MessageId, ThreadId},
+    types::{Act, ClientId, FolderId, MessageId, Shelf, ThreadId},
 };
-
-/// A page of the caller's threads, newest first; `after` is the `next` of the page before.
-#[server]
-pub async fn list_threads(after: Option<String>) -> Result<ThreadPage, AppError> {
-    use super::{model::LIST_PAGE, sql};
-    use crate::{live, server::lanes};
-    let after = after.map(|after| after.parse()).transpose()?;
-    let mut lane = lanes::user().await?;
-    let live = live::start(&mut lane).await?;
-    let mut rows = sql::list(&mut lane, after, LIST_PAGE).await?;
-    lane.commit().await?;
-    let more = rows.len() as i64 > LIST_PAGE;
-    rows.truncate(LIST_PAGE as usize);
-    let next = rows.last().filter(|_| more).map(|row| row.at.to_string());
-    Ok(ThreadPage { rows, next, live })
-}
-
-/// One line of the list, after something changed in it.
-#[server]
-pub async fn read_thread(thread: ThreadId) -> Result<ThreadRow, AppError> {
-    use super::sql;
-    use crate::server::lanes;
-    let mut lane = lanes::user().await?;
-    let row = sql::thread(&mut lane, thread).await?;
-    lane.commit().await?;
-    Ok(row)
-}
 
 /// A thread with the newest of its messages, or those above `before`.
 #[server]
@@ -59,7 +32,13 @@ pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<
 
 /// A new thread with its first message. The same `client` gives the same thread, however often it is sent.
 #[server]
-pub async fn start_thread(client: ClientId, text: String) -> Result<Posted, AppError> {
+pub async fn start_thread(
+    client: ClientId,
+    text: String,
+    /// It goes by itself 24 hours after its last message.
+    temporary: Option<bool>,
+    folder: Option<FolderId>,
+) -> Result<Posted, AppError> {
     use super::{model, sql};
     use crate::{
         answers,
@@ -69,6 +48,9 @@ pub async fn start_thread(client: ClientId, text: String) -> Result<Posted, AppE
     let mut lane = lanes::user().await?;
     let (posted, created) =
         sql::start(&mut lane, client, &model::auto_title(&text), &text, state.answerer.model()).await?;
+    if created && (temporary == Some(true) || folder.is_some()) {
+        sql::settle(&mut lane, posted.thread, temporary == Some(true), folder).await?;
+    }
     answers::begin(&state, lane, &posted, created).await?;
     leptos_axum::redirect(&format!("/chat/{}", posted.thread));
     Ok(posted)
@@ -227,13 +209,97 @@ pub async fn rename_thread(thread: ThreadId, title: String) -> Result<(), AppErr
     Ok(())
 }
 
-/// Deletes a thread with all its messages. This can't be undone.
+// The list.
+
+/// A page of the caller's threads, newest first; `after` is the `next` of the page before.
+#[server]
+pub async fn list_threads(
+    after: Option<String>,
+    shelf: Option<Shelf>,
+    folder: Option<FolderId>,
+) -> Result<ThreadPage, AppError> {
+    use super::{model::LIST_PAGE, sql};
+    use crate::{
+        folders, live,
+        server::{lanes, state},
+    };
+    let (zone, shelf) = (state::zone(), shelf.unwrap_or(Shelf::All));
+    let after = after.map(|after| after.parse()).transpose()?;
+    let mut lane = lanes::user().await?;
+    let live = live::start(&mut lane).await?;
+    let mut rows = sql::list(&mut lane, &zone, shelf, folder, after, LIST_PAGE).await?;
+    let more = rows.len() as i64 > LIST_PAGE;
+    rows.truncate(LIST_PAGE as usize);
+    let next = rows.last().filter(|_| more).map(|row| row.at.to_string());
+    if after.is_none() && shelf == Shelf::All && folder.is_none() {
+        rows.splice(0..0, sql::pinned(&mut lane, &zone).await?);
+    }
+    let (folders, deleted) = (folders::sql::list(&mut lane).await?, sql::deleted(&mut lane).await?);
+    lane.commit().await?;
+    Ok(ThreadPage { rows, next, live, folders, deleted })
+}
+
+/// One line of the list, after something changed in it.
+#[server]
+pub async fn read_thread(thread: ThreadId) -> Result<ThreadRow, AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    let row = sql::line(&mut lane, thread, &state::zone()).await?;
+    lane.commit().await?;
+    Ok(row)
+}
+
+/// The caller's threads with these words in the title or in a message: see `app.search_threads`. A few, or `all` there are
+/// room for.
+#[server]
+pub async fn search_threads(query: String, #[server(default)] all: bool) -> Result<Vec<Found>, AppError> {
+    use super::{
+        model::{FOUND_MAX, FOUND_PAGE, QUERY_MAX},
+        snippet, sql,
+    };
+    use crate::server::{lanes, state};
+    if query.chars().count() > QUERY_MAX || query.contains('\0') {
+        return Err(AppError::invalid("q", "Look for 200 characters at most."));
+    }
+    let mut lane = lanes::user().await?;
+    let hits = sql::search(&mut lane, &state::zone(), &query, if all { FOUND_MAX } else { FOUND_PAGE }).await?;
+    lane.commit().await?;
+    Ok(snippet::found(hits, &query))
+}
+
+/// Pins, archives, deletes, marks or moves threads. `folder` is where they are moved to, empty for no folder.
+#[server]
+pub async fn file_threads(
+    #[server(default)] threads: Vec<ThreadId>,
+    act: Act,
+    #[server(default)] folder: String,
+) -> Result<(), AppError> {
+    use super::{model::MANY, sql};
+    use crate::server::{lanes, state};
+    if threads.is_empty() || threads.len() > MANY {
+        return Err(AppError::invalid("threads", "Choose between 1 and 200 chats."));
+    }
+    let folder = Some(folder).filter(|id| !id.is_empty()).map(|id| id.parse()).transpose();
+    let folder = folder.map_err(|_| AppError::invalid("folder", "This is no folder."))?;
+    let mut lane = lanes::user().await?;
+    sql::file(&mut lane, &threads, act, folder).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    // Away from the chat that is gone, or that would be read again at once.
+    if matches!(act, Act::Archive | Act::Delete | Act::Unread) {
+        leptos_axum::redirect("/chat");
+    }
+    Ok(())
+}
+
+/// Deletes a thread with all its messages. For a minute it can be taken back.
 #[server]
 pub async fn delete_thread(thread: ThreadId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
     let mut lane = lanes::user().await?;
-    sql::delete(&mut lane, thread).await?;
+    sql::file(&mut lane, &[thread], Act::Delete, None).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     leptos_axum::redirect("/chat");

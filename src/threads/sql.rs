@@ -1,60 +1,17 @@
-use sqlx::types::time::OffsetDateTime;
+use sqlx::types::time::{Date, OffsetDateTime};
 
-use super::model::{MessageView, Place, Posted, ThreadRow};
+use super::{
+    days,
+    model::{MANY, MessageView, Place, Posted, ThreadRow},
+};
 use crate::{
     error::AppError,
-    server::lanes::UserLane,
-    types::{ClientId, GenerationId, MessageId, Role, Status, ThreadId},
+    server::lanes::{ServiceLane, UserLane},
+    types::{Act, ClientId, FolderId, GenerationId, MessageId, Role, Shelf, Status, ThreadId},
 };
 
-type Row = (ThreadId, String, OffsetDateTime, bool);
-
-fn row((id, title, at, answering): Row) -> ThreadRow {
-    ThreadRow { id, title, at: Place { micros: (at.unix_timestamp_nanos() / 1000) as i64, id }, answering }
-}
-
-/// The newest threads after a place, one more than `limit` if there are more.
-pub async fn list(lane: &mut UserLane, after: Option<Place>, limit: i64) -> Result<Vec<ThreadRow>, AppError> {
-    let rows: Vec<Row> = match after {
-        None => {
-            sqlx::query_as(
-                "select t.id, t.title, t.active_at,
-                        exists (select from app.generations g where g.thread_id = t.id and g.status = 'running')
-                   from app.threads t
-                  order by t.active_at desc, t.id desc limit $1",
-            )
-            .bind(limit + 1)
-            .fetch_all(lane.conn())
-            .await?
-        }
-        Some(place) => {
-            sqlx::query_as(
-                "select t.id, t.title, t.active_at,
-                        exists (select from app.generations g where g.thread_id = t.id and g.status = 'running')
-                   from app.threads t
-                  where (t.active_at, t.id) < (to_timestamp(0) + $2 * interval '1 microsecond', $3)
-                  order by t.active_at desc, t.id desc limit $1",
-            )
-            .bind(limit + 1)
-            .bind(place.micros)
-            .bind(place.id)
-            .fetch_all(lane.conn())
-            .await?
-        }
-    };
-    Ok(rows.into_iter().map(row).collect())
-}
-
 pub async fn thread(lane: &mut UserLane, id: ThreadId) -> Result<ThreadRow, AppError> {
-    let found: Row = sqlx::query_as(
-        "select t.id, t.title, t.active_at,
-                exists (select from app.generations g where g.thread_id = t.id and g.status = 'running')
-           from app.threads t where t.id = $1",
-    )
-    .bind(id)
-    .fetch_one(lane.conn())
-    .await?;
-    Ok(row(found))
+    line(lane, id, "UTC").await
 }
 
 /// A thread and its first message. The same client id gives the same thread.
@@ -215,21 +172,11 @@ pub async fn stop(lane: &mut UserLane, thread: ThreadId) -> Result<(), AppError>
 }
 
 pub async fn rename(lane: &mut UserLane, thread: ThreadId, title: &str) -> Result<(), AppError> {
-    let done = sqlx::query("update app.threads set title = $2, title_by = 'user' where id = $1")
+    let done = sqlx::query("update app.threads set title = $2, title_by = 'user' where id = $1 and deleted_at is null")
         .bind(thread)
         .bind(title)
         .execute(lane.conn())
         .await?;
-    found(done.rows_affected())
-}
-
-pub async fn delete(lane: &mut UserLane, thread: ThreadId) -> Result<(), AppError> {
-    // In the order in which the writer of an answer locks: its generation first. The other way round, the two deadlock.
-    sqlx::query("select id from app.generations where thread_id = $1 for update")
-        .bind(thread)
-        .fetch_all(lane.conn())
-        .await?;
-    let done = sqlx::query("delete from app.threads where id = $1").bind(thread).execute(lane.conn()).await?;
     found(done.rows_affected())
 }
 
@@ -340,4 +287,229 @@ fn message(row: MessageRow) -> MessageView {
         next: row.next,
         thumb: row.thumb,
     }
+}
+
+// The list.
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: ThreadId,
+    title: String,
+    active_at: OffsetDateTime,
+    answering: bool,
+    pinned: bool,
+    archived: bool,
+    unread: bool,
+    folder_id: Option<FolderId>,
+    goes: Option<String>,
+    day: Date,
+    today: Date,
+}
+
+fn row(row: Row) -> ThreadRow {
+    ThreadRow {
+        id: row.id,
+        title: row.title,
+        at: Place { micros: (row.active_at.unix_timestamp_nanos() / 1000) as i64, id: row.id },
+        answering: row.answering,
+        pinned: row.pinned,
+        archived: row.archived,
+        unread: row.unread,
+        folder: row.folder_id,
+        goes: row.goes,
+        group: days::group(row.day, row.today),
+    }
+}
+
+/// Rows of the list that meet a condition; `$1` is the reader's time zone.
+macro_rules! rows {
+    ($rest:literal) => {
+        concat!(
+            "select t.id, t.title, t.active_at, t.pinned, t.archived, t.unread, t.folder_id,
+                    exists (select from app.generations g where g.thread_id = t.id and g.status = 'running') as answering,
+                    case when t.temporary then
+                         to_char((t.active_at + interval '24 hours') at time zone (select app.zone($1)), 'FMDD Mon, HH24:MI') end as goes,
+                    (t.active_at at time zone (select app.zone($1)))::date as day,
+                    (now() at time zone (select app.zone($1)))::date as today
+               from app.threads t where t.deleted_at is null and ",
+            $rest
+        )
+    };
+    // Each shelf's condition is word for word that of its index.
+    (page $shelf:literal) => {
+        concat!(
+            rows!($shelf),
+            " and (t.active_at, t.id) < (to_timestamp(0) + $3 * interval '1 microsecond', $4) order by t.active_at desc, t.id desc limit $2"
+        )
+    };
+}
+
+/// Before everything: the first page.
+const TOP: Place = Place { micros: 253_402_300_799_000_000, id: ThreadId(uuid::Uuid::max()) };
+
+/// The newest threads of a shelf after a place, one more than `limit` if there are more. Without the pinned ones.
+pub async fn list(
+    lane: &mut UserLane,
+    zone: &str,
+    shelf: Shelf,
+    folder: Option<FolderId>,
+    after: Option<Place>,
+    limit: i64,
+) -> Result<Vec<ThreadRow>, AppError> {
+    let query = match (folder, shelf) {
+        (Some(_), _) => sqlx::query_as(rows!(page "not t.archived and t.folder_id = $5")),
+        (None, Shelf::All) => sqlx::query_as(rows!(page "not t.pinned and not t.archived")),
+        (None, Shelf::Archived) => sqlx::query_as(rows!(page "t.archived")),
+        (None, Shelf::Unread) => sqlx::query_as(rows!(page "t.unread and not t.archived")),
+    };
+    let place = after.unwrap_or(TOP);
+    let mut query = query.bind(zone).bind(limit + 1).bind(place.micros).bind(place.id);
+    if let Some(folder) = folder {
+        query = query.bind(folder);
+    }
+    let rows: Vec<Row> = query.fetch_all(lane.conn()).await?;
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// The pinned threads, newest first.
+pub async fn pinned(lane: &mut UserLane, zone: &str) -> Result<Vec<ThreadRow>, AppError> {
+    let rows: Vec<Row> =
+        sqlx::query_as(rows!("t.pinned and not t.archived order by t.active_at desc, t.id desc limit $2"))
+            .bind(zone)
+            .bind(MANY as i64)
+            .fetch_all(lane.conn())
+            .await?;
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// One line of the list.
+pub async fn line(lane: &mut UserLane, id: ThreadId, zone: &str) -> Result<ThreadRow, AppError> {
+    Ok(row(sqlx::query_as(rows!("t.id = $2")).bind(zone).bind(id).fetch_one(lane.conn()).await?))
+}
+
+/// Threads that were deleted in the last half minute, with their titles: the newest few.
+pub async fn deleted(lane: &mut UserLane) -> Result<Vec<(ThreadId, String)>, AppError> {
+    Ok(sqlx::query_as(
+        "select t.id, t.title from app.threads t where t.deleted_at > now() - interval '30 seconds' order by t.deleted_at desc limit 10",
+    )
+    .fetch_all(lane.conn())
+    .await?)
+}
+
+/// Where a thread begins: in a folder, or as one that goes by itself.
+pub async fn settle(
+    lane: &mut UserLane,
+    thread: ThreadId,
+    temporary: bool,
+    folder: Option<FolderId>,
+) -> Result<(), AppError> {
+    // A folder that is not the caller's is none: it may have been deleted since the page was loaded.
+    sqlx::query("update app.threads set temporary = $2, folder_id = (select f.id from app.folders f where f.id = $3) where id = $1")
+        .bind(thread)
+        .bind(temporary)
+        .bind(folder)
+        .execute(lane.conn())
+        .await?;
+    Ok(())
+}
+
+/// Does one thing with many threads. Those that are not there, or not the caller's, are passed over; `NotFound` when that is
+/// all of them.
+pub async fn file(
+    lane: &mut UserLane,
+    threads: &[ThreadId],
+    act: Act,
+    folder: Option<FolderId>,
+) -> Result<(), AppError> {
+    if act == Act::Delete {
+        stop_all(lane, threads).await?;
+    }
+    // In one order, so that two of these at once do not wait for each other.
+    let there: Vec<ThreadId> = sqlx::query_scalar(
+        "select t.id from app.threads t where t.id = any($1) and (t.deleted_at is not null) = $2 order by t.id for no key update",
+    )
+    .bind(threads)
+    .bind(act == Act::Restore)
+    .fetch_all(lane.conn())
+    .await?;
+    found(there.len() as u64)?;
+    let change = match act {
+        Act::Pin => {
+            room_for_pins(lane, there.len()).await?;
+            sqlx::query("update app.threads set pinned = true, archived = false where id = any($1)")
+        }
+        Act::Unpin => sqlx::query("update app.threads set pinned = false where id = any($1)"),
+        Act::Archive => sqlx::query("update app.threads set archived = true, pinned = false where id = any($1)"),
+        Act::Unarchive => sqlx::query("update app.threads set archived = false where id = any($1)"),
+        Act::Read => sqlx::query("update app.threads set unread = false where id = any($1) and unread"),
+        Act::Unread => sqlx::query("update app.threads set unread = true where id = any($1) and not unread"),
+        Act::Delete => sqlx::query("update app.threads set deleted_at = clock_timestamp() where id = any($1)"),
+        Act::Restore => sqlx::query("update app.threads set deleted_at = null where id = any($1)"),
+        Act::Move => sqlx::query("update app.threads set folder_id = $2 where id = any($1)"),
+    };
+    let change = change.bind(&there);
+    let done = if act == Act::Move { change.bind(folder) } else { change }.execute(lane.conn()).await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_database_error().and_then(|db| db.constraint()) == Some("threads_folder_fkey") => {
+            Err(AppError::NotFound)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Asks the writers of these threads' answers to stop, and locks them in the order in which a writer does: its generation
+/// before its thread. The other way round, the two deadlock.
+async fn stop_all(lane: &mut UserLane, threads: &[ThreadId]) -> Result<(), AppError> {
+    sqlx::query("update app.generations set stop_asked_at = now() where thread_id = any($1) and status = 'running' and stop_asked_at is null")
+        .bind(threads)
+        .execute(lane.conn())
+        .await?;
+    Ok(())
+}
+
+async fn room_for_pins(lane: &mut UserLane, more: usize) -> Result<(), AppError> {
+    let pinned: i64 = sqlx::query_scalar(
+        "select count(*) from app.threads t where t.pinned and not t.archived and t.deleted_at is null",
+    )
+    .fetch_one(lane.conn())
+    .await?;
+    if pinned + more as i64 > MANY as i64 {
+        return Err(AppError::Conflict { what: "200 chats can be pinned. Unpin some first.".into() });
+    }
+    Ok(())
+}
+
+/// A chat that a search found, before its hit is cut out.
+#[derive(sqlx::FromRow)]
+pub struct Hit {
+    pub thread: ThreadId,
+    pub message: Option<MessageId>,
+    pub title: String,
+    pub archived: bool,
+    pub text: String,
+    pub day: String,
+}
+
+/// The threads that have the words, best first.
+pub async fn search(lane: &mut UserLane, zone: &str, query: &str, limit: i32) -> Result<Vec<Hit>, AppError> {
+    Ok(sqlx::query_as(
+        "select s.thread_id as thread, s.message_id as message, t.title, t.archived,
+                coalesce(left(m.content ->> 'text', 200000), '') as text,
+                to_char(coalesce(m.created_at, t.active_at) at time zone (select app.zone($3)), 'FMDD Mon YYYY') as day
+           from app.search_threads($1, $2) with ordinality s(thread_id, in_title, message_id, n)
+           join app.threads t on t.id = s.thread_id
+           left join app.messages m on m.id = s.message_id and m.thread_id = s.thread_id
+          order by s.n",
+    )
+    .bind(query)
+    .bind(limit)
+    .bind(zone)
+    .fetch_all(lane.conn())
+    .await?)
+}
+
+/// Takes away what was deleted a minute ago and temporary threads whose day is over; gives how many.
+pub async fn sweep(lane: &mut ServiceLane) -> Result<i32, AppError> {
+    Ok(sqlx::query_scalar("select app.sweep_threads()").fetch_one(lane.conn()).await?)
 }

@@ -124,7 +124,7 @@ pub fn catch_up(
 }
 
 /// Some seconds, in the browser.
-async fn pause() {
+pub async fn pause() {
     let wait = js_sys::Promise::new(&mut |resolve, _| {
         set_timeout(move || drop(resolve.call0(&JsValue::NULL)), Duration::from_secs(2));
     });
