@@ -136,10 +136,12 @@ grant usage, create on schema app to moat_definer;
 -- operators of full-text search get no index; it filters by the owner itself.
 --
 -- Common words are found among what is newest, without reading all the others; what is rare there is left to the index.
--- Either way the result is the same: what is newest comes first.
+-- Either way the result is the same: what is newest comes first. The settings keep the planner to the indexes: it does not
+-- know how few of a person's rows a search is about, and would read all of their threads to join them.
 create function app.search_threads(p_query text, p_limit int)
 returns table (thread_id uuid, in_title boolean, message_id uuid)
-language plpgsql stable security definer set search_path = '' set enable_seqscan = off set plan_cache_mode = force_custom_plan as $$
+language plpgsql stable security definer set search_path = ''
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 #variable_conflict use_column
 declare
   me uuid := auth.uid();

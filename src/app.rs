@@ -19,6 +19,7 @@ use crate::{
     folders::page::{FolderPage, Folders},
     guide::page::{GuideIndex, GuideReader},
     threads::page::{Chats, NewChat, OpenChat},
+    transfer::page::Transfer,
     ui::{
         notice::{Elsewhere, Failed},
         raw_text::raw_text,
@@ -99,6 +100,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/dev/outbox") view=Outbox ssr=SsrMode::Async/>
                 <Route path=path!("/folders") view=Folders ssr=SsrMode::Async/>
                 <Route path=path!("/folders/:id") view=FolderPage ssr=SsrMode::Async/>
+                <Route path=path!("/import") view=Transfer ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>
                 <Route path=path!("/guide/:page") view=GuideReader ssr=SsrMode::Async/>
             </Routes>

@@ -23,3 +23,4 @@ mod quota;
 mod settings;
 mod threads;
 mod tree;
+mod transfer;

@@ -42,6 +42,7 @@ const WORLD: &str = "
     insert into app.thumbs (message_id, thread_id, user_id, up) select m.id, m.thread_id, m.user_id, true from app.messages m where m.id::text like '5%';
     insert into app.folders (id, user_id, name) select ('8' || substr(id::text, 2))::uuid, id, 'a folder' from app.users;
     insert into app.threads (id, user_id, client_id, title, temporary, active_at) select ('f' || substr(id::text, 2))::uuid, id, gen_random_uuid(), '', true, now() - interval '2 days' from app.users where email = 'b@example.org';
+    insert into app.imports (id, user_id, name) select ('8' || substr(id::text, 2))::uuid, id, 'a file' from app.users;
     delete from app.outbox;
     insert into app.outbox (user_id, kind, payload) select id, 'thread.changed', '{}' from app.users;
     update app.feed_head set pos = 2;
@@ -95,6 +96,9 @@ const fn definer(policy: &'static str, actor: Actor, allow: &'static str) -> Cas
 
 use Actor::{Job, Opening, User};
 
+/// A's import of one conversation with one message.
+const IMPORTED: &str = "with came as materialized (select app.import_thread('80000000-0000-4000-8000-00000000000a', gen_random_uuid(), null, 'x', now(), now(), '[{\"client\": \"90000000-0000-4000-8000-000000000000\", \"parent\": null, \"role\": \"assistant\", \"text\": \"x\", \"at\": 1}]') as came) select from came where came";
+
 const WRITER: Actor = Job("generation");
 
 /// An update or delete without any condition: the policy alone decides which rows it reaches, and the read policies have no
@@ -126,6 +130,22 @@ static CASES: &[Case] = &[
         WRITER,
         "with ended as materialized (select app.finish_generation(id, 'done', '')::text as done from app.generations) select from ended where app.probe('select count(*)::text from app.threads where unread', done) = '1'",
     ),
+    case(
+        "imports.select_own",
+        User,
+        ("select from app.imports where user_id = '00000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.imports where user_id = '00000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "imports.insert_own",
+        User,
+        ("insert into app.imports (name) values ('x')", 1),
+        ("insert into app.imports (user_id, name) values ('00000000-0000-4000-8000-00000000000b', 'x')", None),
+    ),
+    definer("imports.select_definer", User, IMPORTED),
+    definer("imports.update_definer", User, IMPORTED),
+    definer("threads.insert_definer", User, IMPORTED),
+    definer("messages.insert_definer", User, IMPORTED),
     definer("threads.delete_definer", Job("sweep"), "select where app.sweep_threads() = 1"),
     case(
         "users.select_own",

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -36,7 +36,8 @@ use super::{
 use crate::{
     app,
     error::AppError,
-    live,
+    live, transfer,
+    transfer::model::FILE_MAX,
     ui::{form::FormBack, notice::PageStatus, raw_text::WritesHtml, theme::Theme},
 };
 
@@ -49,6 +50,10 @@ pub enum Serves {
     Plain,
     /// The event stream.
     Live,
+    /// Chats as a file.
+    Export,
+    /// Takes a file of chats.
+    Import,
     /// Alive: answers without the database.
     Health,
     /// Able to serve: the database answers.
@@ -94,6 +99,9 @@ pub static ROUTES: &[Door] = &[
     door("/chat/{id}", Serves::App, false),
     door("/folders", Serves::Plain, false),
     door("/folders/{id}", Serves::Plain, false),
+    door("/import", Serves::Plain, false),
+    door("/import/file", Serves::Import, false),
+    door("/export/{id}", Serves::Export, false),
     door("/live", Serves::Live, false),
     door("/healthz", Serves::Health, true),
     door("/readyz", Serves::Ready, true),
@@ -126,6 +134,9 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
 /// Everything but the event stream answers within this time or not at all.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A large file over a slow line takes its time.
+const UPLOAD: Duration = Duration::from_secs(900);
+
 /// The whole server.
 pub fn router(state: AppState) -> Router {
     // Also makes tokio the executor of reactive code, without which no page renders.
@@ -136,6 +147,8 @@ pub fn router(state: AppState) -> Router {
         let mut methods: MethodRouter<AppState> = match door.serves {
             Serves::App | Serves::Plain => get(page).post(forms::post),
             Serves::Live => get(live::stream::live),
+            Serves::Export => get(transfer::export::export),
+            Serves::Import => post(transfer::import::import).layer(DefaultBodyLimit::max(FILE_MAX + 64 * 1024)),
             Serves::Health => get(|| async { "ok" }),
             Serves::Ready => get(ready),
             Serves::Files => get(file),
@@ -147,7 +160,8 @@ pub fn router(state: AppState) -> Router {
             };
         }
         if door.serves != Serves::Live {
-            methods = methods.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIMEOUT));
+            let time = if door.serves == Serves::Import { UPLOAD } else { TIMEOUT };
+            methods = methods.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time));
         }
         router = router.route(door.path, methods);
     }

@@ -181,7 +181,10 @@ pub fn LiveList(loaded: Loaded, asked: Asked, open: Memo<Option<ThreadId>>) -> i
             }
             Event::ThreadGone { thread } => {
                 drop_one(thread);
-                refresh(thread);
+                // One that is being read right now may have been there still.
+                if reading.with_value(|all| all.iter().any(|(id, _)| *id == thread)) {
+                    refresh(thread);
+                }
             }
             Event::Resync => resync(),
             _ => {}

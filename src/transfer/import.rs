@@ -1,0 +1,148 @@
+//! `POST /import/file`: a file goes to the disk as it comes, and is read from there in the background, in the lane of whoever
+//! sent it. Signing out ends that; sending the file again goes on where it ended.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use axum::{
+    Extension,
+    extract::{Multipart, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tokio::io::AsyncWriteExt;
+
+use super::{model::FILE_MAX, parse, sql};
+use crate::{
+    error::AppError,
+    server::{caller::Caller, db_error::internal, lanes::Opening, state::AppState},
+    types::ImportId,
+};
+
+/// Conversations that share a transaction.
+const BATCH: usize = 20;
+
+/// A file on the disk until this is dropped.
+struct Kept(PathBuf);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, "an imported file could not be removed");
+        }
+    }
+}
+
+pub async fn import(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    form: Result<Multipart, axum::extract::multipart::MultipartRejection>,
+) -> Response {
+    let Caller::User(opening) = caller else { return AppError::Unauthenticated.into_response() };
+    let Ok(form) = form else {
+        return AppError::invalid("file", "Send a file from the import page.").into_response();
+    };
+    match receive(&state, &opening, form).await {
+        Ok(()) => (StatusCode::SEE_OTHER, [(header::LOCATION, "/import")]).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn receive(state: &AppState, opening: &Opening, mut form: Multipart) -> Result<(), AppError> {
+    // Whose session has ended does not fill our disk.
+    state.lanes.user(opening).await?.commit().await?;
+    let nothing = || AppError::invalid("file", "Choose a file.");
+    let mut field = loop {
+        let field = form.next_field().await.map_err(|_| nothing())?.ok_or_else(nothing)?;
+        if field.name() == Some("file") {
+            break field;
+        }
+    };
+    let name: String = field.file_name().unwrap_or_default().chars().filter(|c| !c.is_control()).take(200).collect();
+    let path = std::env::temp_dir().join(format!("moat-import-{}", uuid::Uuid::new_v4()));
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(internal)?;
+    let kept = Kept(path);
+    let mut file = tokio::fs::File::from_std(file);
+    let mut size = 0;
+    let mut problem = None;
+    while problem.is_none() {
+        match field.chunk().await {
+            Ok(Some(chunk)) => {
+                size += chunk.len();
+                if size > FILE_MAX {
+                    problem = Some("The file is larger than 100 MB.");
+                }
+                file.write_all(&chunk).await.map_err(internal)?;
+            }
+            Ok(None) => break,
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                problem = Some("The file is larger than 100 MB.")
+            }
+            Err(_) => problem = Some("The file did not arrive whole."),
+        }
+    }
+    file.flush().await.map_err(internal)?;
+    let mut lane = state.lanes.user(opening).await?;
+    let import = sql::begin(&mut lane, if name.is_empty() { "a file" } else { &name }).await?;
+    if let Some(why) = problem {
+        sql::end(&mut lane, import, Some(why)).await?;
+        return lane.commit().await;
+    }
+    lane.commit().await?;
+    let (state, opening) = (state.clone(), opening.clone());
+    state.tasks.clone().spawn(async move { run(&state, &opening, import, kept).await });
+    Ok(())
+}
+
+/// Reads the file to its end, or to where it is broken; what was read until then stays.
+async fn run(state: &AppState, opening: &Opening, import: ImportId, kept: Kept) {
+    let (send, mut receive) = tokio::sync::mpsc::channel(BATCH);
+    let stopping = state.stopping.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        read(&kept.0, |talk| !stopping.is_cancelled() && send.blocking_send(talk).is_ok())
+    });
+    let mut batch = Vec::new();
+    let mut stored = Ok(());
+    while stored.is_ok() && receive.recv_many(&mut batch, BATCH).await > 0 {
+        stored = store(state, opening, import, &batch).await;
+        batch.clear();
+    }
+    drop(receive);
+    let read = reading.await.unwrap_or_else(|_| Err("The file could not be read.".to_owned()));
+    let why = match (stored, read) {
+        (Err(error), _) => {
+            tracing::warn!(%error, "an import stopped");
+            Some(error.to_string())
+        }
+        (Ok(()), Err(why)) => Some(why.chars().take(500).collect()),
+        (Ok(()), Ok(())) => None,
+    };
+    if let Err(error) = end(state, opening, import, why.as_deref()).await {
+        tracing::warn!(%error, "an import could not be ended; it is shown as interrupted");
+    }
+}
+
+fn read(path: &Path, take: impl FnMut(sql::Arrival) -> bool) -> Result<(), String> {
+    let file = File::open(path).map_err(|_| "The file could not be read.".to_owned())?;
+    parse::conversations(BufReader::new(file), take)
+}
+
+async fn store(state: &AppState, opening: &Opening, import: ImportId, talks: &[sql::Arrival]) -> Result<(), AppError> {
+    let mut lane = state.lanes.user(opening).await?;
+    for talk in talks {
+        sql::arrive(&mut lane, import, talk).await?;
+    }
+    lane.commit().await
+}
+
+async fn end(state: &AppState, opening: &Opening, import: ImportId, why: Option<&str>) -> Result<(), AppError> {
+    let mut lane = state.lanes.user(opening).await?;
+    sql::end(&mut lane, import, why).await?;
+    lane.commit().await?;
+    state.hub.wake();
+    Ok(())
+}

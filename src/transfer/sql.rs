@@ -1,0 +1,124 @@
+use sqlx::types::{Json, time::OffsetDateTime};
+
+use super::model::{ImportRow, Said};
+use crate::{
+    error::AppError,
+    server::lanes::UserLane,
+    types::{ImportId, MessageId, Role, ThreadId},
+};
+
+/// A thread that is exported, without its messages.
+#[derive(sqlx::FromRow)]
+pub struct Head {
+    pub id: ThreadId,
+    pub title: String,
+    pub created_at: OffsetDateTime,
+    pub active_at: OffsetDateTime,
+}
+
+pub async fn head(lane: &mut UserLane, id: ThreadId) -> Result<Head, AppError> {
+    Ok(sqlx::query_as(
+        "select t.id, t.title, t.created_at, t.active_at from app.threads t where t.id = $1 and t.deleted_at is null",
+    )
+    .bind(id)
+    .fetch_one(lane.conn())
+    .await?)
+}
+
+/// The next threads, longest unused first: one that is written in meanwhile comes again at the end, and none is left out.
+pub async fn heads(
+    lane: &mut UserLane,
+    after: Option<(OffsetDateTime, ThreadId)>,
+    limit: i64,
+) -> Result<Vec<Head>, AppError> {
+    let (at, id) = after.unwrap_or((OffsetDateTime::UNIX_EPOCH, ThreadId(uuid::Uuid::nil())));
+    Ok(sqlx::query_as(
+        "select t.id, t.title, t.created_at, t.active_at from app.threads t
+          where t.deleted_at is null and not t.temporary and (t.active_at, t.id) > ($1, $2)
+          order by t.active_at, t.id limit $3",
+    )
+    .bind(at)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(lane.conn())
+    .await?)
+}
+
+/// The next messages of a thread after a place, with their places.
+pub async fn said(lane: &mut UserLane, thread: ThreadId, after: i64, limit: i64) -> Result<Vec<(i64, Said)>, AppError> {
+    let rows: Vec<(i64, MessageId, Option<MessageId>, Role, String, f64)> = sqlx::query_as(
+        "select m.seq, m.id, m.parent_id, m.role, m.content ->> 'text', extract(epoch from m.created_at)::float8
+           from app.messages m where m.thread_id = $1 and m.seq > $2 and m.deleted_at is null order by m.seq limit $3",
+    )
+    .bind(thread)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(lane.conn())
+    .await?;
+    let said = |(seq, id, parent, role, text, at): (i64, MessageId, Option<MessageId>, Role, String, f64)| {
+        (seq, Said { id: id.to_string(), parent: parent.map(|p| p.to_string()), role, text, at })
+    };
+    Ok(rows.into_iter().map(said).collect())
+}
+
+pub async fn begin(lane: &mut UserLane, name: &str) -> Result<ImportId, AppError> {
+    Ok(sqlx::query_scalar("insert into app.imports (name) values ($1) returning id")
+        .bind(name)
+        .fetch_one(lane.conn())
+        .await?)
+}
+
+/// One conversation as it is stored; false when it is there already.
+pub struct Arrival {
+    pub client: uuid::Uuid,
+    pub source: Option<uuid::Uuid>,
+    pub title: String,
+    pub created_at: f64,
+    pub active_at: f64,
+    pub messages: serde_json::Value,
+}
+
+pub async fn arrive(lane: &mut UserLane, import: ImportId, talk: &Arrival) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.import_thread($1, $2, $3, $4, to_timestamp($5), to_timestamp($6), $7)")
+        .bind(import)
+        .bind(talk.client)
+        .bind(talk.source)
+        .bind(&talk.title)
+        .bind(talk.created_at)
+        .bind(talk.active_at)
+        .bind(Json(&talk.messages))
+        .fetch_one(lane.conn())
+        .await?)
+}
+
+pub async fn end(lane: &mut UserLane, import: ImportId, why: Option<&str>) -> Result<(), AppError> {
+    sqlx::query("select app.end_import($1, $2, $3)")
+        .bind(import)
+        .bind(if why.is_some() { "failed" } else { "done" })
+        .bind(why.unwrap_or_default())
+        .execute(lane.conn())
+        .await?;
+    Ok(())
+}
+
+/// The newest imports.
+pub async fn list(lane: &mut UserLane, zone: &str) -> Result<Vec<ImportRow>, AppError> {
+    let rows: Vec<(String, String, String, i32, i32, i32, String)> = sqlx::query_as(
+        "select i.name, case when i.status = 'running' and i.updated_at < now() - interval '1 minute' then 'interrupted' else i.status end,
+                i.why, i.threads, i.known, i.messages, to_char(i.created_at at time zone (select app.zone($1)), 'FMDD Mon YYYY, HH24:MI')
+           from app.imports i order by i.created_at desc limit 20",
+    )
+    .bind(zone)
+    .fetch_all(lane.conn())
+    .await?;
+    let row = |(name, status, why, threads, known, messages, at)| ImportRow {
+        name,
+        status,
+        why,
+        threads,
+        known,
+        messages,
+        at,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
