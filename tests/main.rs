@@ -22,5 +22,5 @@ mod properties;
 mod quota;
 mod settings;
 mod threads;
-mod tree;
 mod transfer;
+mod tree;

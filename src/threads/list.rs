@@ -18,7 +18,7 @@ use crate::{
     folders::model::FolderRow,
     live::{browser::listen, model::Event},
     types::{Act, FolderId, Shelf, ThreadId},
-    ui::{form::form_back, icon::Icon, notice::Problem},
+    ui::{icon::Icon, notice::Problem},
 };
 
 /// How long nothing is typed before it is looked for.
@@ -72,7 +72,12 @@ fn passes(error: &AppError) -> bool {
 
 /// The list, kept up to date by the stream.
 #[component]
-pub fn LiveList(loaded: Loaded, asked: Asked, open: Memo<Option<ThreadId>>) -> impl IntoView {
+pub fn LiveList(
+    loaded: Loaded,
+    asked: Asked,
+    open: Memo<Option<ThreadId>>,
+    problem: RwSignal<Option<AppError>>,
+) -> impl IntoView {
     let (page, found) = loaded;
     let rows = RwSignal::new(page.rows);
     let next = RwSignal::new(page.next);
@@ -80,7 +85,6 @@ pub fn LiveList(loaded: Loaded, asked: Asked, open: Memo<Option<ThreadId>>) -> i
     let found = RwSignal::new(found);
     let live = page.live;
     let whose = use_context::<Whose>();
-    let problem = RwSignal::new(form_back(&["file"]).map(|back| back.error));
     let (shelf, folder) = (asked.shelf.unwrap_or(Shelf::All), asked.folder);
     let pins = shelf == Shelf::All && folder.is_none();
     let put = move |row: ThreadRow| {

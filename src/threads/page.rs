@@ -41,6 +41,9 @@ pub fn Chats() -> impl IntoView {
     let asked = query.with_untracked(Asked::of);
     let source = asked.clone();
     let list = json::resource(move || source.clone(), list::load);
+    // Here and not in the list, which is made when its rows have come: what travels in the page is numbered in the order in
+    // which it is asked for, and that order has to be the same in the browser.
+    let problem = RwSignal::new(form_back(&["file"]).map(|back| back.error));
     let me = json::resource(|| (), |()| whoami());
     let params = use_params_map();
     let open = Memo::new(move |_| params.read().get("id").and_then(|id| id.parse::<ThreadId>().ok()));
@@ -54,7 +57,7 @@ pub fn Chats() -> impl IntoView {
                         let asked = asked.clone();
                         Suspend::new(async move {
                             match list.await {
-                                Ok(loaded) => view! { <LiveList loaded asked open/> }.into_any(),
+                                Ok(loaded) => view! { <LiveList loaded asked open problem/> }.into_any(),
                                 Err(error) => view! { <Failed error/> }.into_any(),
                             }
                         })
