@@ -366,31 +366,6 @@ static CASES: &[Case] = &[
         ),
     ),
     definer(
-        "threads.select_fork",
-        User,
-        "with forked as materialized (select app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') as id) select from forked where app.probe('select count(*)::text from app.threads where title = ''of a@example.org''', id::text) = '3'",
-    ),
-    definer(
-        "threads.insert_fork",
-        User,
-        "select where app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') is not null",
-    ),
-    definer(
-        "threads.update_fork",
-        User,
-        "with forked as materialized (select app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') as id) select from forked where app.probe('select count(*)::text from app.threads where last_seq = 1', id::text) = '1'",
-    ),
-    definer(
-        "messages.select_fork",
-        User,
-        "select where app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') is not null",
-    ),
-    definer(
-        "messages.insert_fork",
-        User,
-        "with forked as materialized (select app.fork_thread('40000000-0000-4000-8000-00000000000a', '90000000-0000-4000-8000-000000000000') as id) select from forked where app.probe('select count(*)::text from app.messages where seq = 1', id::text) = '5'",
-    ),
-    definer(
         "users.select_definer",
         Opening,
         "select where gate.open('00000000-0000-4000-8000-00000000000a', '10000000-0000-4000-8000-00000000000a', now() + interval '1 second', null) = 'authenticated'",

@@ -95,10 +95,13 @@ pub async fn answer_again(
 
 /// What a message says, as it was written. What is still being written does not count yet.
 pub async fn text(lane: &mut UserLane, message: MessageId) -> Result<String, AppError> {
-    Ok(sqlx::query_scalar("select m.content ->> 'text' from app.messages m where m.id = $1")
-        .bind(message)
-        .fetch_one(lane.conn())
-        .await?)
+    Ok(sqlx::query_scalar(
+        "select m.content ->> 'text' from app.messages m join app.threads t on t.id = m.thread_id
+          where m.id = $1 and t.deleted_at is null",
+    )
+    .bind(message)
+    .fetch_one(lane.conn())
+    .await?)
 }
 
 /// Shows the branch through a message; gives its thread.
@@ -122,7 +125,8 @@ pub async fn thumb(lane: &mut UserLane, answer: MessageId, up: Option<bool>) -> 
         Some(up) => {
             sqlx::query(
                 "insert into app.thumbs (message_id, thread_id, user_id, up)
-                 select m.id, m.thread_id, m.user_id, $2 from app.messages m where m.id = $1 and m.role = 'assistant'
+                 select m.id, m.thread_id, m.user_id, $2 from app.messages m join app.threads t on t.id = m.thread_id
+                  where m.id = $1 and m.role = 'assistant' and t.deleted_at is null
                  on conflict (message_id, user_id) do update set up = excluded.up",
             )
             .bind(answer)
@@ -145,7 +149,7 @@ pub async fn set_options(
     model: &str,
     instructions: &str,
 ) -> Result<(), AppError> {
-    let done = sqlx::query("update app.threads set model = $2, instructions = $3 where id = $1")
+    let done = sqlx::query("update app.threads set model = $2, instructions = $3 where id = $1 and deleted_at is null")
         .bind(thread)
         .bind(model)
         .bind(instructions)
