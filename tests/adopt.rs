@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use moat::server::{
     adopt::{AdoptError, How, Report, adopt},
     caller::now,
-    check,
+    check, jobs,
     postgres::{OWNER, SERVICE_LOGIN, SUPERUSER, USER_LOGIN},
 };
 use serde_json::json;
@@ -205,6 +205,8 @@ async fn a_second_run_changes_nothing_and_brings_nothing_back() {
     let thread = [("thread", "b0000000-0000-4000-8000-000000000001")];
     assert_eq!(ask(&app, 1, "delete_thread", &thread).await.status, 200);
     let mut conn = app.db.superuser().await;
+    conn.execute("update app.threads set deleted_at = deleted_at - interval '2 minutes'").await.unwrap();
+    jobs::sweep_threads(&app.state).await.unwrap();
     conn.execute("delete from app.users where id = 'a0000000-0000-4000-8000-000000000002'").await.unwrap();
     old.superuser()
         .await

@@ -137,7 +137,7 @@ async fn a_chat_is_found_by_words_of_its_messages_and_of_its_title() {
     let page = app.page(Some(&ada), "/chat?q=bold").await;
     let html = page.body.replace("<!>", "");
     assert!(html.contains("&lt;b&gt;<mark>bold</mark>&lt;/b&gt; in") && !html.contains("<b>bold"), "{html}");
-    assert!(html.contains(&format!("/chat/{new}?at=")) && html.matches("class=\"hit\"").count() == 1);
+    assert!(html.contains(&format!("href=\"/chat/{new}\"")) && html.matches("class=\"hit\"").count() == 1);
     assert!(app.page(Some(&ada), "/chat?q=absent").await.body.contains("No chat has these words."));
     // What is deleted or temporary is not found; what is archived is.
     sql(&app, &format!("update app.threads set archived = true where id = '{old}'; update app.threads set deleted_at = now() where id = '{new}'; update app.threads set temporary = true where id = '{titled}'")).await;
@@ -322,6 +322,8 @@ async fn what_is_deleted_is_nowhere_and_comes_back_whole_until_it_is_swept() {
     let ada = app.sign_up("a@example.org").await;
     let thread = start(&app, &ada, &[("text", "a word to find")]).await;
     let other = start(&app, &ada, &[("text", "stays")]).await;
+    let open = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json();
+    let ids = open["messages"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect::<Vec<_>>();
     assert_eq!(file(&app, &ada, &[&thread], "delete").await.status, 200);
     assert_eq!(titles(&app, &ada, &[]).await, ["stays"]);
     assert!(found(&app, &ada, "find").await.is_empty());
@@ -336,6 +338,22 @@ async fn what_is_deleted_is_nowhere_and_comes_back_whole_until_it_is_swept() {
         let mut all = vec![("thread", thread.as_str())];
         all.extend(fields);
         assert_eq!(app.call(Some(&ada), function, &all).await.status, StatusCode::NOT_FOUND, "{function}");
+    }
+    let (asked, answer) = (("message", ids[0]), ("message", ids[1]));
+    for (function, fields) in [
+        ("edit_message", vec![asked, ("client", client.as_str()), ("text", "else")]),
+        ("answer_again", vec![answer, ("client", client.as_str())]),
+        ("choose_branch", vec![("to", ids[0])]),
+        ("delete_message", vec![asked]),
+        ("fork_thread", vec![answer, ("client", client.as_str())]),
+        ("thumb_answer", vec![answer, ("up", "true")]),
+        ("thumb_answer", vec![answer]),
+        ("read_text", vec![asked]),
+        ("set_options", vec![("thread", thread.as_str()), ("instructions", "x")]),
+        ("show_row", vec![("thread", thread.as_str()), ("query", ""), ("known", "true")]),
+    ] {
+        let answer = app.call(Some(&ada), &format!("threads/server_fns/{function}"), &fields).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{function}: {}", answer.body);
     }
     for act in ["pin", "archive", "unread", "delete", "move"] {
         assert_eq!(file(&app, &ada, &[&thread], act).await.status, StatusCode::NOT_FOUND, "{act}");
@@ -461,6 +479,14 @@ async fn a_folder_speaks_to_the_answerer_of_its_chats_alone_and_leaves_them_when
     );
     assert_eq!(sent(1), json!([{ "role": "user", "content": "outside" }]));
     assert_eq!(sent(2), json!([{ "role": "user", "content": "stolen" }]));
+    let own = [("thread", inside.as_str()), ("instructions", "Be short.")];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/set_options", &own).await.status, 200);
+    let client = Uuid::new_v4().to_string();
+    let more = [("thread", inside.as_str()), ("client", client.as_str()), ("text", "more")];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/send_message", &more).await.status, 200);
+    ended(&app, &ada, &inside).await;
+    assert_eq!(sent(3)[0], json!({ "role": "system", "content": "Answer like a lawyer.\n\nBe short." }));
+    sql(&app, "update app.threads set active_at = created_at").await;
     assert_eq!(titles(&app, &ada, &[("folder", &hers)]).await, ["inside"]);
     assert!(titles(&app, &ada, &[("folder", &his)]).await.is_empty());
     let moved = async |folder: &str| {
@@ -528,4 +554,40 @@ async fn every_list_is_the_beginning_of_an_index() {
         }
         assert!(seen.len() == expected && seen.windows(2).all(|w| w[0] > w[1]), "{shelf:?}: {}", seen.len());
     }
+}
+
+#[tokio::test]
+async fn a_copy_of_a_chat_is_as_temporary_as_its_original_and_in_the_same_folder() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let folder = app.call(Some(&ada), "folders/server_fns/make_folder", &[("name", "Law"), ("instructions", "")]).await;
+    let folder = folder.json().as_str().unwrap().to_owned();
+    let thread = start(&app, &ada, &[("text", "one"), ("folder", &folder), ("temporary", "true")]).await;
+    let open = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json();
+    let (last, client) = (open["messages"][1]["id"].as_str().unwrap(), Uuid::new_v4().to_string());
+    let fork = app.call(Some(&ada), "threads/server_fns/fork_thread", &[("message", last), ("client", &client)]).await;
+    let row = app.call(Some(&ada), READ, &[("thread", fork.json().as_str().unwrap())]).await.json();
+    assert_eq!(row["folder"], folder.as_str());
+    assert!(row["goes"].is_string());
+}
+
+#[tokio::test]
+async fn a_line_is_written_for_the_list_that_it_stands_in_and_for_no_other() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("a@example.org").await, app.sign_up("b@example.org").await);
+    let thread = start(&app, &ada, &[("text", "<b>one</b> & \"two\"")]).await;
+    let line = async |who: &Person, query: &str, known: &str| {
+        let fields = [("thread", thread.as_str()), ("query", query), ("known", known)];
+        app.call(Some(who), "threads/server_fns/show_row", &fields).await
+    };
+    let html = line(&ada, "view=all", "false").await.json().as_str().unwrap().to_owned();
+    assert!(html.contains("&lt;b&gt;one&lt;/b&gt; &amp;") && !html.contains("<b>one"), "{html}");
+    assert!(html.contains("aria-label=\"Unread\"") && !html.contains("checkbox"), "{html}");
+    assert!(line(&ada, "view=all&select=1", "false").await.body.contains("checkbox"));
+    assert_eq!(line(&ada, "view=archived", "true").await.json(), Value::Null);
+    assert!(line(&ada, "view=unread", "false").await.json().is_string());
+    assert_eq!(file(&app, &ada, &[&thread], "read").await.status, 200);
+    assert_eq!(line(&ada, "view=unread", "false").await.json(), Value::Null);
+    assert!(line(&ada, "view=unread", "true").await.json().is_string(), "nothing moves away under the eyes");
+    assert_eq!(line(&bob, "view=all", "true").await.status, StatusCode::NOT_FOUND);
 }

@@ -5,7 +5,7 @@ import { expect, test } from "../support/test";
 import { ask, awake, chatList, fresh, newcomer, rendered, said } from "../support/steps";
 
 const search = (page: import("@playwright/test").Page) => page.getByRole("searchbox", { name: "Search your chats" });
-const menu = (page: import("@playwright/test").Page) => page.getByLabel("Rename or delete");
+const menu = (page: import("@playwright/test").Page) => page.getByLabel("Rename, instructions, delete");
 
 async function answered(page: import("@playwright/test").Page, text: string): Promise<string> {
   const path = await ask(page, text);
@@ -41,7 +41,7 @@ test("of two answers to a search the one to what stands in the box is shown", as
   let first = true;
   let late = () => {};
   const arrived = new Promise<void>((done) => (late = done));
-  await page.route("**/search_threads", async (route) => {
+  await page.route("**/show_found", async (route) => {
     if (!first) return route.continue();
     first = false;
     const response = await route.fetch();
@@ -49,7 +49,7 @@ test("of two answers to a search the one to what stands in the box is shown", as
     await route.fulfill({ response });
     late();
   });
-  const asked = page.waitForRequest("**/search_threads");
+  const asked = page.waitForRequest("**/show_found");
   await search(page).fill("alpha");
   await asked;
   await search(page).fill("beta two");
@@ -118,7 +118,7 @@ test("a line that could not be read again is tried until it is", async ({ page, 
   await tab.goto("/chat");
   await awake(tab);
   let cut = 0;
-  await tab.route("**/read_thread", (route) => (cut++ === 0 ? route.abort() : route.continue()));
+  await tab.route("**/show_row", (route) => (cut++ === 0 ? route.abort() : route.continue()));
   await page.goto(path);
   await menu(page).click();
   await page.getByRole("textbox", { name: "Title" }).fill("New name");

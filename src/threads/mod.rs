@@ -5,8 +5,11 @@
 
 #[cfg(feature = "ssr")]
 mod actions;
+#[cfg(feature = "ssr")]
 pub mod days;
+#[cfg(feature = "ssr")]
 pub mod list;
+pub mod listed;
 #[cfg(feature = "ssr")]
 pub mod markdown;
 pub mod model;

@@ -94,6 +94,22 @@ pub struct ThreadPage {
     pub deleted: Vec<(ThreadId, String)>,
 }
 
+/// A list as it is shown: HTML.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    pub html: String,
+    pub live: LiveStart,
+}
+
+/// What the page of an open thread shows of it beside its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub id: ThreadId,
+    pub title: String,
+    /// An answer is being written.
+    pub answering: bool,
+}
+
 /// A chat that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
@@ -152,7 +168,7 @@ pub struct MessageView {
 /// A thread and the newest part of what was said in it, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transcript {
-    pub thread: ThreadRow,
+    pub thread: Head,
     pub messages: Vec<MessageView>,
     /// Whether there is more above the first one.
     pub more: bool,

@@ -5,14 +5,14 @@ use leptos::{html::Input, prelude::*, task::spawn_local};
 use leptos_meta::Title;
 use leptos_router::{
     components::Outlet,
-    hooks::{use_navigate, use_params_map, use_query_map},
+    hooks::{use_location, use_navigate, use_params_map, use_query_map},
 };
 
 use super::{
-    list::{self, Asked, LiveList},
+    listed::LiveList,
     model::{MessageView, Transcript},
     parts::{Composer, MessageBlock, PendingBlock, ThreadHead},
-    server_fns::{open_thread, send_message, start_thread, stop_answer},
+    server_fns::{open_thread, send_message, show_list, start_thread, stop_answer},
     stay::stay,
     transcript::{catch_up, show},
     unsent::{self, Unsent, Whose},
@@ -37,31 +37,26 @@ use crate::{
 /// The frame of the signed-in: the list, and the pane that the address names.
 #[component]
 pub fn Chats() -> impl IntoView {
-    let query = use_query_map();
-    let asked = query.with_untracked(Asked::of);
-    let source = asked.clone();
-    let list = json::resource(move || source.clone(), list::load);
-    // Here and not in the list, which is made when its rows have come: what travels in the page is numbered in the order in
-    // which it is asked for, and that order has to be the same in the browser.
-    let problem = RwSignal::new(form_back(&["file"]).map(|back| back.error));
-    let me = json::resource(|| (), |()| whoami());
     let params = use_params_map();
     let open = Memo::new(move |_| params.read().get("id").and_then(|id| id.parse::<ThreadId>().ok()));
+    let (query, beside) = (use_location().search.get_untracked(), open.get_untracked());
+    let list = json::resource(|| (), move |()| show_list(query.clone(), beside));
+    // Here and not in the list, which is made when it has come: what travels in the page is numbered in the order in which it
+    // is asked for, and that order has to be the same in the browser. An open chat shows it itself.
+    let problem = RwSignal::new(form_back(&["file"]).filter(|_| beside.is_none()).map(|back| back.error));
+    let me = json::resource(|| (), |()| whoami());
     let theme = page_theme();
     provide_context(Whose(RwSignal::new(false)));
     view! {
         <div class="frame" class:open=move || open.get().is_some()>
             <nav class="side" aria-label="Chats">
                 <Suspense>
-                    {move || {
-                        let asked = asked.clone();
-                        Suspend::new(async move {
-                            match list.await {
-                                Ok(loaded) => view! { <LiveList loaded asked open problem/> }.into_any(),
-                                Err(error) => view! { <Failed error/> }.into_any(),
-                            }
-                        })
-                    }}
+                    {move || Suspend::new(async move {
+                        match list.await {
+                            Ok(listed) => view! { <LiveList listed open problem/> }.into_any(),
+                            Err(error) => view! { <Failed error/> }.into_any(),
+                        }
+                    })}
                 </Suspense>
                 <Suspense>
                     {move || Suspend::new(async move {

@@ -4,7 +4,7 @@ use leptos::{html::Textarea, prelude::*};
 use leptos_router::hooks::use_location;
 
 use super::{
-    model::{MessageView, ThreadRow},
+    model::{Head, MessageView},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
@@ -44,7 +44,7 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
 
 /// Above a transcript: its title, and what can be done with the whole of it.
 #[component]
-pub fn ThreadHead(head: RwSignal<ThreadRow>, menu: RwSignal<String>) -> impl IntoView {
+pub fn ThreadHead(head: RwSignal<Head>, menu: RwSignal<String>) -> impl IntoView {
     view! {
         <header class="pane-head">
             <a class="icon-button back" href="/chat" title="Back to the list" aria-label="Back to the list"><Icon of=icondata_lu::LuChevronLeft/></a>

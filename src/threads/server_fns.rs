@@ -1,6 +1,6 @@
 use leptos::prelude::*;
 
-use super::model::{Found, Posted, ThreadPage, ThreadRow, Transcript};
+use super::model::{Found, Listed, Posted, ThreadPage, ThreadRow, Transcript};
 use crate::{
     error::AppError,
     types::{Act, ClientId, FolderId, MessageId, Shelf, ThreadId},
@@ -11,7 +11,7 @@ use crate::{
 pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<Transcript, AppError> {
     use super::{
         actions, markdown,
-        model::{Options, TRANSCRIPT_PAGE},
+        model::{Head, Options, TRANSCRIPT_PAGE},
         sql,
     };
     use crate::{
@@ -27,7 +27,8 @@ pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<
     let messages = markdown::render(thread, messages).await?;
     let models = state::current()?.answerer.models();
     let menu = actions::menu(&row, &Options { model, models, instructions });
-    Ok(Transcript { thread: row, messages, more, live, menu })
+    let thread = Head { id: row.id, title: row.title, answering: row.answering };
+    Ok(Transcript { thread, messages, more, live, menu })
 }
 
 /// A new thread with its first message. The same `client` gives the same thread, however often it is sent.
@@ -266,6 +267,41 @@ pub async fn search_threads(query: String, #[server(default)] all: bool) -> Resu
     let hits = sql::search(&mut lane, &state::zone(), &query, if all { FOUND_MAX } else { FOUND_PAGE }).await?;
     lane.commit().await?;
     Ok(snippet::found(hits, &query))
+}
+
+/// The list that an address asks for, as it is shown beside the thread `open`. `query`: what stands behind the address's
+/// question mark.
+#[server]
+pub async fn show_list(query: String, open: Option<ThreadId>) -> Result<Listed, AppError> {
+    use super::list::{self, Asked};
+    let asked = Asked::of(&query);
+    let page = list_threads(asked.after.clone(), Some(asked.shelf), asked.folder).await?;
+    let hits = match asked.search.trim() {
+        "" => None,
+        _ => Some(search_threads(asked.search.clone(), asked.all).await),
+    };
+    let live = page.live.clone();
+    Ok(Listed { html: list::html(&asked, page, hits, open), live })
+}
+
+/// One line of such a list; `None` when it does not stand there. `known`: it is on screen.
+#[server]
+pub async fn show_row(thread: ThreadId, query: String, known: bool) -> Result<Option<String>, AppError> {
+    use super::list::{self, Asked};
+    let (asked, row) = (Asked::of(&query), read_thread(thread).await?);
+    Ok(asked.has(&row, known).then(|| list::one(&asked, row)))
+}
+
+/// What came of a search, in words and as a list.
+#[server]
+pub async fn show_found(query: String, all: bool) -> Result<(String, String), AppError> {
+    use super::list;
+    let hits = match search_threads(query.clone(), all).await {
+        Err(error) if !matches!(error, AppError::Invalid { .. }) => return Err(error),
+        hits => hits,
+    };
+    let told = list::told(&hits);
+    Ok((told, hits.map(|hits| list::found(hits, &query)).unwrap_or_default()))
 }
 
 /// Pins, archives, deletes, marks or moves threads. `folder` is where they are moved to, empty for no folder.

@@ -7,7 +7,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::{
-    model::{MessageView, ThreadRow, Transcript, complete_blocks},
+    model::{Head, MessageView, Transcript, complete_blocks},
     server_fns::open_thread,
     unsent::{self, Unsent},
 };
@@ -73,7 +73,7 @@ impl Shown {
 /// for in between.
 pub fn catch_up(
     thread: ThreadId,
-    head: RwSignal<ThreadRow>,
+    head: RwSignal<Head>,
     menu: RwSignal<String>,
     more: RwSignal<bool>,
     shown: RwSignal<Vec<Shown>>,

@@ -44,11 +44,12 @@ pub async fn heads(
     .await?)
 }
 
-/// The next messages of a thread after a place, with their places.
+/// The next messages of a thread after a place, with their places. One that was emptied keeps its own, so that what stands
+/// below it hangs where it hung.
 pub async fn said(lane: &mut UserLane, thread: ThreadId, after: i64, limit: i64) -> Result<Vec<(i64, Said)>, AppError> {
     let rows: Vec<(i64, MessageId, Option<MessageId>, Role, String, f64)> = sqlx::query_as(
         "select m.seq, m.id, m.parent_id, m.role, m.content ->> 'text', extract(epoch from m.created_at)::float8
-           from app.messages m where m.thread_id = $1 and m.seq > $2 and m.deleted_at is null order by m.seq limit $3",
+           from app.messages m where m.thread_id = $1 and m.seq > $2 order by m.seq limit $3",
     )
     .bind(thread)
     .bind(after)
