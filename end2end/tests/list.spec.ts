@@ -70,8 +70,10 @@ test("pinning, archiving, deleting and taking back show at once in the other win
   await page.getByRole("link", { name: "First" }).click();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("First");
   await menu(page).click();
+  await tab.getByRole("link", { name: "First" }).focus();
   await page.getByRole("button", { name: "Pin", exact: true }).click();
   await expect(chatList(tab)).toHaveText(["First", "Second"]);
+  await expect(tab.getByRole("link", { name: "First" }), "a line that moves keeps the focus").toBeFocused();
   await expect(tab.getByRole("heading", { name: "Pinned" })).toBeVisible();
 
   await menu(page).click();
@@ -91,6 +93,8 @@ test("pinning, archiving, deleting and taking back show at once in the other win
   await expect(chatList(tab)).toHaveCount(0);
   await page.getByRole("button", { name: "Undo" }).click();
   await expect(chatList(page)).toHaveText(["Second"]);
+  await expect(page.getByRole("link", { name: "Second" })).toBeFocused();
+  await expect(page.getByRole("button", { name: "Undo" })).toHaveCount(0);
   await expect(chatList(tab)).toHaveText(["Second"]);
 });
 

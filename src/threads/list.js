@@ -92,15 +92,17 @@ export function list(root) {
     const below = !after && more && rows().filter((row) => row.dataset.order < end);
     const kept = after ? rows() : below || [];
     if (!below?.length) one(".older").replaceChildren(...(more ? [more] : []));
-    if (!after) undone(read);
+    // Whoever took a chat back goes on from its line.
+    const back = document.activeElement.closest(".undone form")?.elements["threads[]"].value;
+    if (!after) {
+      one(".undone").replaceWith(read.querySelector(".undone"));
+      hide();
+    }
     lay([...new Set([...kept, ...lines])]);
+    if (back) one(`[data-row="${back}"] a`)?.focus();
   }
 
-  function undone(read) {
-    one(".undone").replaceWith(read.querySelector(".undone"));
-    hide();
-  }
-  // As long as the server keeps it.
+  // What was deleted is offered back for as long as the server keeps it.
   let hiding;
   function hide() {
     clearTimeout(hiding);
@@ -161,8 +163,10 @@ export function list(root) {
   return {
     // What the stream tells. Without a thread: anything may have happened.
     tell(thread, what) {
-      if (what === "changed") refresh(thread, line);
-      else if (what === "ended") {
+      if (what === "changed") {
+        refresh(thread, line);
+        if (one(`.undone [value="${thread}"]`)) refresh("", page);
+      } else if (what === "ended") {
         refresh(thread, line);
         if (thread === open) seen();
       } else {
