@@ -35,16 +35,16 @@ pub fn LiveList(listed: Listed, open: Memo<Option<ThreadId>>, problem: RwSignal<
     let Listed { html, live } = listed;
     let root = NodeRef::<Div>::new();
     let whose = use_context::<Whose>();
-    let lines = StoredValue::new_local(None::<Lines>);
+    // All of it in an effect: what belongs to the browser must not be made in a thread of the server and dropped in another.
     Effect::new(move |_| {
         let Some(root) = root.get() else { return };
         unsent::belong_to(&live.channel);
         if let Some(Whose(known)) = whose {
             known.set(true);
         }
-        lines.set_value(Some(begin(&root)));
+        let lines = StoredValue::new_local(begin(&root));
         let tell = move |thread: String, what: &str| {
-            lines.try_with_value(|lines| lines.as_ref().map(|lines| lines.tell(thread, what)));
+            lines.try_with_value(|lines| lines.tell(thread, what));
         };
         listen(&live, move |told| match told.event {
             Event::ThreadChanged { thread } => tell(thread.to_string(), "changed"),
@@ -53,14 +53,14 @@ pub fn LiveList(listed: Listed, open: Memo<Option<ThreadId>>, problem: RwSignal<
             Event::Resync => tell(String::new(), "gone"),
             _ => {}
         });
-        on_cleanup(move || {
-            lines.try_update_value(|lines| lines.take().map(|lines| lines.end()));
+        // The open chat has been seen when it is opened, when its answer ends before somebody's eyes, and when they come back.
+        Effect::new(move |_| {
+            let thread = open.get().map(|id| id.to_string()).unwrap_or_default();
+            lines.try_with_value(|lines| lines.open(thread));
         });
-    });
-    // The open chat has been seen when it is opened, when its answer ends before somebody's eyes, and when they come back.
-    Effect::new(move |_| {
-        let thread = open.get().map(|id| id.to_string()).unwrap_or_default();
-        lines.with_value(|lines| lines.as_ref().map(|lines| lines.open(thread)));
+        on_cleanup(move || {
+            lines.try_with_value(Lines::end);
+        });
     });
     let navigate = use_navigate();
     stay(root, move |done| match done {
