@@ -136,7 +136,12 @@ pub async fn thumb(lane: &mut UserLane, answer: MessageId, up: Option<bool>) -> 
         }
         None => {
             sqlx::query("delete from app.thumbs where message_id = $1").bind(answer).execute(lane.conn()).await?;
-            sqlx::query("select m.id from app.messages m where m.id = $1").bind(answer).execute(lane.conn()).await?
+            sqlx::query(
+                "select m.id from app.messages m join app.threads t on t.id = m.thread_id where m.id = $1 and t.deleted_at is null",
+            )
+            .bind(answer)
+            .execute(lane.conn())
+            .await?
         }
     };
     found(done.rows_affected())
