@@ -43,6 +43,10 @@ pub enum Manner {
     Cut(Vec<String>),
     Raw(String),
     Status(u16, Option<&'static str>),
+    /// 400, with this body.
+    Refuse(&'static str),
+    /// As an older server, which refuses to be asked for the tokens.
+    Uncounted(Vec<String>),
     /// This status once, then these pieces.
     Then(u16, Option<&'static str>, Vec<String>),
 }
@@ -52,6 +56,11 @@ fn line(text: &str) -> String {
 }
 
 const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+
+/// The end of an answer for another reason.
+fn ended(reason: &str) -> String {
+    format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{reason}\"}}]}}\n\ndata: [DONE]\n\n")
+}
 
 impl Model {
     pub async fn start() -> (Self, String) {
@@ -77,6 +86,7 @@ impl Model {
 }
 
 async fn answer(State(model): State<Model>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    let counted = body["stream_options"]["include_usage"] == true;
     model.0.requests.lock().unwrap().push((headers, body));
     let manner = model.0.manner.lock().unwrap().clone();
     let (first, held, end) = match manner {
@@ -86,6 +96,11 @@ async fn answer(State(model): State<Model>, headers: HeaderMap, Json(body): Json
         Manner::Cut(pieces) => (pieces, None, false),
         Manner::Raw(text) => return text.into_response(),
         Manner::Status(status, retry) => return refusal(status, retry),
+        Manner::Refuse(body) => return (StatusCode::BAD_REQUEST, body).into_response(),
+        Manner::Uncounted(_) if counted => {
+            return (StatusCode::BAD_REQUEST, "unknown field stream_options").into_response();
+        }
+        Manner::Uncounted(pieces) => (pieces, None, true),
         Manner::Then(status, retry, pieces) => {
             model.next(Manner::Say(pieces));
             return refusal(status, retry);
@@ -128,6 +143,8 @@ pub async fn app_with_model() -> (App, Model) {
         "a-model",
         "--openai-models",
         "other-model",
+        "--openai-context",
+        "8000",
     ]);
     let mut state = moat::server::boot::state(config.clone(), db.lanes(8), SECRET).unwrap();
     state.answerer = Arc::new(OpenAi::with_patience(&config, Duration::from_millis(1500)).unwrap());
@@ -213,16 +230,16 @@ async fn only_the_callers_own_history_goes_out_and_no_id_with_it() {
 #[tokio::test]
 async fn the_answerer_is_told_whose_turn_it_is() {
     use futures::stream::BoxStream;
-    use moat::answers::answerer::{AnswerError, Answerer, Turn};
+    use moat::answers::answerer::{AnswerError, Answerer, Piece, Turn};
     #[derive(Default)]
     struct Listener(Arc<Mutex<Vec<Turn>>>);
     impl Answerer for Listener {
         fn model(&self) -> &str {
             "listener"
         }
-        fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+        fn answer(&self, turn: Turn) -> BoxStream<'static, Result<Piece, AnswerError>> {
             self.0.lock().unwrap().push(turn);
-            futures::stream::iter([Ok("heard".to_owned())]).boxed()
+            futures::stream::iter([Ok(Piece::Text("heard".to_owned()))]).boxed()
         }
     }
     let db = Db::new().await;
@@ -254,6 +271,15 @@ async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_ke
         (Manner::Status(429, Some("60")), "failed", "Try again in 60 s", ""),
         (Manner::Then(429, Some("0"), one()), "done", "", "a piece"),
         (Manner::Then(500, None, one()), "done", "", "a piece"),
+        (Manner::Raw(format!("{}{}", line("a piece"), ended("length"))), "failed", "Go on", "a piece"),
+        (Manner::Raw(format!("{}{}", line("a piece"), ended("content_filter"))), "failed", "withheld", "a piece"),
+        (
+            Manner::Refuse("{\"error\":{\"code\":\"context_length_exceeded\"}}"),
+            "failed",
+            "longer than the model can read",
+            "",
+        ),
+        (Manner::Refuse("{\"error\":\"no\"}"), "failed", "refused the request (status 400)", ""),
         (Manner::Empty, "done", "", ""),
         (
             Manner::Raw(format!(": keep-alive\n\nevent: x\r\n{}{END}", line("a piece").replace('\n', "\r\n"))),
@@ -273,6 +299,39 @@ async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_ke
             .await
             .unwrap();
         assert_eq!(text, kept, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_are_counted_as_the_model_server_tells_them() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let counted = |read: &str, written: &str| {
+        let usage = format!(
+            "data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":{read},\"completion_tokens\":{written}}}}}\n\n"
+        );
+        Manner::Raw(format!("{}{}", line("a piece"), END.replace("data: [DONE]", &format!("{usage}data: [DONE]"))))
+    };
+    model.next(counted("1200", "34"));
+    let thread = ask(&app, &ada, "go").await;
+    let message = last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    assert!(message["actions"].as_str().unwrap().contains("a-model · 1200 tokens read, 34 written"), "{message}");
+    let used = async || {
+        app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json()["thread"]["used"]
+            .clone()
+    };
+    assert_eq!(used().await, "Context 1,234 of 8,000 tokens (16 %) · 1,234 used in this chat");
+
+    // A server that does not know the question is asked without it, and one that counts nonsense is not believed.
+    for (seq, manner) in [(4, Manner::Uncounted(vec!["a piece".into()])), (6, counted("-5", "99999999999999"))] {
+        model.next(manner);
+        let client = Uuid::new_v4().to_string();
+        let sent = [("thread", &*thread), ("client", &client), ("text", "more")];
+        assert_eq!(app.call(Some(&ada), "threads/server_fns/send_message", &sent).await.status, 200);
+        let message = last(&app, &ada, &thread, "the end", |m| m["seq"] == seq && m["status"] != "running").await;
+        assert_eq!(message["status"], "done", "{message}");
+        assert!(!message["actions"].as_str().unwrap().contains("tokens"), "{message}");
+        assert_eq!(used().await, "1,234 used in this chat");
     }
 }
 

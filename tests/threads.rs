@@ -482,6 +482,24 @@ async fn a_form_that_is_refused_brings_back_what_was_typed() {
             .unwrap();
         assert_eq!(id, client, "{form}: sending it again is the same message");
     }
+    // What is typed at a message or into the menu comes back there, opened.
+    let message = ended(&app, &ada, &thread).await["messages"][0]["id"].as_str().unwrap().to_owned();
+    for (form, field, area) in [
+        ("edit", "text", "details.edit[open] textarea"),
+        ("options", "instructions", "details.menu[open] textarea"),
+        ("rename", "title", "details.menu[open] input[name=title]"),
+    ] {
+        let fields = [("client", &*client), ("thread", &thread), ("message", &message), (field, &long)];
+        let mut request = post(&format!("/chat/{thread}?do={form}"), &fields);
+        request.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
+        request.headers_mut().insert(header::ACCEPT, "text/html".parse().unwrap());
+        let answer = app.send(request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{form}");
+        let html = scraper::Html::parse_document(&answer.body);
+        let area = html.select(&scraper::Selector::parse(area).unwrap()).next().expect(form);
+        let typed = area.value().attr("value").map_or_else(|| area.text().collect::<String>(), str::to_owned);
+        assert_eq!(typed, long, "{form}");
+    }
     assert_eq!(count(&app, "select count(*) from app.messages").await, 2);
     // And one that is accepted goes on to the thread.
     let mut request =

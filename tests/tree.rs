@@ -5,7 +5,7 @@ use moat::{
     answers,
     error::AppError,
     server::lanes::{Lanes, Opening, Reason},
-    threads::{self, model::Posted},
+    threads::{self, model::Posted, sql::End},
     types::{ClientId, MessageId, Status, ThreadId},
 };
 use serde_json::Value;
@@ -116,6 +116,133 @@ async fn another_answer_stands_beside_any_answer_and_is_stored_once() {
 }
 
 #[tokio::test]
+async fn a_message_is_said_to_what_its_writer_saw_whatever_another_window_shows_since() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let thread = start(&app, &ada, "one").await;
+    settled(&app, &ada, &thread).await;
+    say(&app, &ada, &thread, "two").await;
+    let old = settled(&app, &ada, &thread).await;
+    let edit = [("message", id(&old[2])), ("client", &fresh()), ("text", "two, edited")];
+    call(&app, &ada, "edit_message", &edit).await;
+    let new = settled(&app, &ada, &thread).await;
+    assert_eq!(said(&new), ["one", "two, edited"]);
+
+    let client = fresh();
+    let reply = [("thread", &*thread), ("client", &client), ("text", "three"), ("after", id(&old[3]))];
+    let posted = call(&app, &ada, "send_message", &reply).await;
+    assert_eq!(said(&settled(&app, &ada, &thread).await), ["one", "two", "three"]);
+    // Two that waited behind one answer stand one below the other.
+    let next = [("thread", &*thread), ("client", &fresh()), ("text", "four"), ("after", id(&old[3]))];
+    call(&app, &ada, "send_message", &next).await;
+    assert_eq!(said(&settled(&app, &ada, &thread).await), ["one", "two", "three", "four"]);
+    // Sent again it is the same message, and turns no page.
+    call(&app, &ada, "choose_branch", &[("to", id(&new[2]))]).await;
+    assert_eq!(call(&app, &ada, "send_message", &reply).await, posted);
+    assert_eq!(said(&settled(&app, &ada, &thread).await), ["one", "two, edited"]);
+    // What is no message of this thread says nothing about where it goes.
+    let bobs = start(&app, &bob, "bob's").await;
+    let bobs = settled(&app, &bob, &bobs).await;
+    let elsewhere = start(&app, &ada, "elsewhere").await;
+    let elsewhere = settled(&app, &ada, &elsewhere).await;
+    for (n, after) in [id(&bobs[0]), id(&elsewhere[0]), &fresh()].into_iter().enumerate() {
+        let client = fresh();
+        let text = format!("odd {n}");
+        call(
+            &app,
+            &ada,
+            "send_message",
+            &[("thread", &thread), ("client", &client), ("text", &text), ("after", after)],
+        )
+        .await;
+        assert_eq!(said(&settled(&app, &ada, &thread).await).last().unwrap(), &text);
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_looked_for_is_shown_among_its_own_and_nothing_is_turned_by_looking() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let thread = start(&app, &ada, "one").await;
+    settled(&app, &ada, &thread).await;
+    say(&app, &ada, &thread, "two").await;
+    let old = settled(&app, &ada, &thread).await;
+    call(&app, &ada, "edit_message", &[("message", id(&old[0])), ("client", &fresh()), ("text", "uno")]).await;
+    let new = settled(&app, &ada, &thread).await;
+    let at =
+        async |who: &Person, thread: &str, at: &str| app.call(Some(who), OPEN, &[("thread", thread), ("at", at)]).await;
+    // On the branch that is shown: the newest page.
+    let page = at(&ada, &thread, id(&new[0])).await.json();
+    assert_eq!(
+        (said(page["messages"].as_array().unwrap()), &page["older"]),
+        (vec!["uno".to_owned()], &Value::Bool(false))
+    );
+    // On another one.
+    let page = at(&ada, &thread, id(&old[0])).await.json();
+    assert_eq!(said(page["messages"].as_array().unwrap()), ["one", "two"]);
+    assert_eq!((&page["older"], &page["more"]), (&Value::Bool(true), &Value::Bool(false)));
+    let html = app.page(Some(&ada), &format!("/chat/{thread}?at={}", id(&old[2]))).await.body;
+    assert!(html.contains(&format!("id=\"m-{}\"", id(&old[2]))), "{html}");
+    assert_eq!(said(&settled(&app, &ada, &thread).await), ["uno"], "looking turns nothing");
+    // Somebody else's, and one that is not there.
+    let bobs = start(&app, &bob, "bob's").await;
+    let bobs = settled(&app, &bob, &bobs).await;
+    let (foreign, random) = (at(&ada, &thread, id(&bobs[0])).await, at(&ada, &thread, &fresh()).await);
+    assert_eq!(foreign.status, StatusCode::NOT_FOUND);
+    assert_eq!((foreign.status, &foreign.body), (random.status, &random.body));
+    // Far up: it has the ten below it, and what stands above.
+    let long = start(&app, &ada, "0").await;
+    settled(&app, &ada, &long).await;
+    sqlx::query(
+        "insert into app.messages (id, thread_id, user_id, seq, parent_id, client_id, role, content)
+         select md5(n::text)::uuid, $1, $2, n, case when n = 3 then (select id from app.messages where thread_id = $1 and seq = 2) else md5((n - 1)::text)::uuid end,
+                gen_random_uuid(), 'user', '{\"text\": \"said\"}' from generate_series(3, 200) n",
+    )
+    .bind(long.parse::<Uuid>().unwrap())
+    .bind(ada.id)
+    .execute(&mut app.db.superuser().await)
+    .await
+    .unwrap();
+    sqlx::query("update app.threads set leaf_id = md5('200')::uuid, last_seq = 200 where id = $1")
+        .bind(long.parse::<Uuid>().unwrap())
+        .execute(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    let hundredth: Uuid =
+        sqlx::query_scalar("select md5('100')::uuid").fetch_one(&mut app.db.superuser().await).await.unwrap();
+    let page = at(&ada, &long, &hundredth.to_string()).await.json();
+    let seqs: Vec<i64> = page["messages"].as_array().unwrap().iter().map(|m| m["seq"].as_i64().unwrap()).collect();
+    assert_eq!(seqs, (61..=110).collect::<Vec<_>>());
+    assert_eq!((&page["older"], &page["more"]), (&Value::Bool(true), &Value::Bool(true)));
+}
+
+#[tokio::test]
+async fn every_message_says_when_it_was_sent_in_the_readers_own_time() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = start(&app, &ada, "one").await;
+    settled(&app, &ada, &thread).await;
+    sqlx::query("update app.messages set created_at = '2020-03-01T23:30:00Z'")
+        .execute(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    for (zone, when) in [
+        ("Europe/Berlin", "Sent 2 Mar 2020, 00:30"),
+        ("UTC", "Sent 1 Mar 2020, 23:30"),
+        ("no/where", "Sent 1 Mar 2020, 23:30"),
+    ] {
+        let mut request = post(&format!("/api/moat/{OPEN}"), &[("thread", &thread)]);
+        request.headers_mut().insert("cookie", format!("{}; moat-tz={zone}", ada.cookie()).parse().unwrap());
+        let page = app.send(request).await.json();
+        assert!(
+            page["messages"][0]["actions"].as_str().unwrap().contains(when),
+            "{zone}: {}",
+            page["messages"][0]["actions"]
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_message_keeps_its_place_and_loses_its_words() {
     let app = App::new().await;
     let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
@@ -134,6 +261,10 @@ async fn a_deleted_message_keeps_its_place_and_loses_its_words() {
         .await
         .unwrap();
     assert_eq!(found, 0);
+    let again = [("message", id(&page[1]))];
+    let refused = app.call(Some(&ada), "threads/server_fns/answer_again", &again).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert!(refused.body.contains("The question was deleted"), "{}", refused.body);
     let edit = [("message", id(&page[0])), ("client", &fresh()), ("text", "better")];
     let gone = app.call(Some(&ada), "threads/server_fns/edit_message", &edit).await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
@@ -214,7 +345,8 @@ async fn the_forms_below_a_message_work_as_they_stand() {
         }
         let answer = app.send(request).await;
         if by_script {
-            assert_eq!((answer.status, answer.json()), (StatusCode::OK, Value::String(format!("/chat/{thread}"))));
+            assert_eq!(answer.status, StatusCode::OK);
+            assert!(answer.json().as_str().unwrap().starts_with(&format!("/chat/{thread}?at=")), "{}", answer.body);
         } else {
             assert_eq!(answer.status, StatusCode::SEE_OTHER);
         }
@@ -257,7 +389,7 @@ async fn meddle(lanes: Lanes, ada: Opening, threads: Vec<ThreadId>, seed: u64) -
         let mut lane = lanes.user(&ada).await.unwrap();
         let done: Result<Option<Posted>, AppError> = match (dice.roll(10), message) {
             (0..=2, _) | (_, None) => {
-                threads::sql::post(&mut lane, thread, client, "said", "m").await.map(|(p, _)| Some(p))
+                threads::sql::post(&mut lane, thread, client, message, "said", "m").await.map(|(p, _)| Some(p))
             }
             (3 | 4, Some(m)) => threads::sql::edit(&mut lane, m, client, "edited", "m").await.map(|(p, _)| Some(p)),
             (5 | 6, Some(m)) => threads::sql::answer_again(&mut lane, m, Some(client), "m").await.map(|(p, _)| Some(p)),
@@ -288,7 +420,7 @@ async fn meddle(lanes: Lanes, ada: Opening, threads: Vec<ThreadId>, seed: u64) -
                 known.extend([message, answer]);
                 let mut lane = lanes.service(Reason::Generation(ada.user)).await.unwrap();
                 answers::sql::append(&mut lane, generation, 0, "answered").await.unwrap();
-                answers::sql::finish(&mut lane, generation, Status::Done, "").await.unwrap();
+                answers::sql::finish(&mut lane, generation, Status::Done, "", None).await.unwrap();
                 lane.commit().await.unwrap();
             }
             // Busy, of the wrong kind, or deleted.
@@ -368,7 +500,8 @@ async fn a_page_of_a_long_thread_is_found_by_keys_alone() {
         sqlx::query("analyze").execute(&mut conn).await.unwrap();
         let lanes = app.db.lanes(1);
         let mut lane = lanes.user(&ada.opening()).await.unwrap();
-        let (page, more) = threads::sql::transcript(&mut lane, thread.parse().unwrap(), None, 50).await.unwrap();
+        let (page, more) =
+            threads::sql::transcript(&mut lane, thread.parse().unwrap(), End::Newest, 50, "UTC").await.unwrap();
         assert_eq!((page.len(), more), (50, true));
         let read: i64 = sqlx::query_scalar(
             "select seq_tup_read from pg_stat_xact_user_tables where schemaname = 'app' and relname = 'messages'",

@@ -46,6 +46,28 @@ pub enum AnswerError {
     Malformed,
     #[error("The answer grew longer than 1 MB and was cut there.")]
     TooLong,
+    #[error("The model stopped at the longest answer that it gives. \"Go on\" lets it continue.")]
+    Limit,
+    #[error("The model server withheld the rest of this answer. Say it differently, or ask another model.")]
+    Withheld,
+    #[error("This chat has become longer than the model can read. Begin a new one, or shorten your message.")]
+    Full,
+}
+
+/// What comes of an answerer, a piece at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    Text(String),
+    Usage(Usage),
+}
+
+/// What an answer cost, as the model server counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens that the model was shown: instructions, history, question.
+    pub read: i32,
+    /// Tokens of the answer.
+    pub written: i32,
 }
 
 /// Writes answers, a piece at a time.
@@ -58,6 +80,11 @@ pub trait Answerer: Send + Sync {
         vec![self.model().to_owned()]
     }
 
+    /// How many tokens a model can keep in mind, where somebody has said so.
+    fn context(&self) -> Option<i32> {
+        None
+    }
+
     /// The pieces in order; after an error nothing more comes.
-    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>>;
+    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<Piece, AnswerError>>;
 }

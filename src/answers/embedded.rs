@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 
-use super::answerer::{AnswerError, Answerer, Turn};
+use super::answerer::{AnswerError, Answerer, Piece, Turn};
 use crate::guide::library::Library;
 
 /// A pace that the eye can follow.
@@ -32,7 +32,7 @@ impl Answerer for Embedded {
         "embedded"
     }
 
-    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<Piece, AnswerError>> {
         let question = turn.history.last().map(|said| said.text.clone()).unwrap_or_default();
         let text = write(&self.guide, &question);
         // The guide says the same every time: what was cut off is the rest of it.
@@ -44,7 +44,7 @@ impl Answerer for Embedded {
                 if !pace.is_zero() {
                     tokio::time::sleep(pace).await;
                 }
-                Ok(word)
+                Ok(Piece::Text(word))
             })
             .boxed()
     }

@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    answerer::{AnswerError, Turn},
+    answerer::{AnswerError, Piece, Turn, Usage},
     sql,
 };
 use crate::{
@@ -32,7 +32,8 @@ pub fn start(state: &AppState, generation: GenerationId, turn: Turn) {
 /// Writes the answer to its end.
 pub async fn write(state: &AppState, generation: GenerationId, turn: Turn) {
     let user = turn.metadata.user_id;
-    let outcome = pieces(state, generation, turn).await;
+    let mut usage = None;
+    let outcome = pieces(state, generation, turn, &mut usage).await;
     state.hub.written(generation);
     let (status, why) = match &outcome {
         Ok(status) => (*status, String::new()),
@@ -43,7 +44,7 @@ pub async fn write(state: &AppState, generation: GenerationId, turn: Turn) {
             (Status::Interrupted, String::new())
         }
     };
-    if let Err(error) = end(state, user, generation, status, &why).await {
+    if let Err(error) = end(state, user, generation, status, &why, usage).await {
         tracing::warn!(%error, %generation, "an answer could not be ended; its lease will lapse");
     }
 }
@@ -59,7 +60,12 @@ impl From<AppError> for Broken {
     }
 }
 
-async fn pieces(state: &AppState, generation: GenerationId, turn: Turn) -> Result<Status, Broken> {
+async fn pieces(
+    state: &AppState,
+    generation: GenerationId,
+    turn: Turn,
+    usage: &mut Option<Usage>,
+) -> Result<Status, Broken> {
     let user = turn.metadata.user_id;
     let asked_to_stop = state.hub.writing(generation);
     let mut n = 0;
@@ -82,7 +88,8 @@ async fn pieces(state: &AppState, generation: GenerationId, turn: Turn) -> Resul
             piece = stream.next() => piece,
         };
         match piece {
-            Some(Ok(text)) => {
+            Some(Ok(Piece::Usage(told))) => *usage = Some(told),
+            Some(Ok(Piece::Text(text))) => {
                 // Postgres keeps no NUL in a text.
                 let text = text.replace('\0', "\u{fffd}");
                 written += text.len();
@@ -132,9 +139,10 @@ async fn end(
     generation: GenerationId,
     status: Status,
     why: &str,
+    usage: Option<Usage>,
 ) -> Result<(), AppError> {
     let mut lane = state.lanes.service(Reason::Generation(user)).await?;
-    sql::finish(&mut lane, generation, status, why).await?;
+    sql::finish(&mut lane, generation, status, why, usage).await?;
     lane.commit().await?;
     state.hub.wake();
     Ok(())
@@ -146,7 +154,7 @@ pub async fn sweep(state: &AppState) -> Result<(), AppError> {
     let lapsed = sql::lapsed(&mut lane).await?;
     lane.commit().await?;
     for (generation, user) in lapsed {
-        match end(state, user, generation, Status::Interrupted, "").await {
+        match end(state, user, generation, Status::Interrupted, "", None).await {
             // A closed account's answer stays as it is: nobody reads it.
             Ok(()) | Err(AppError::Forbidden) => {}
             Err(error) => return Err(error),

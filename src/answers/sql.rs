@@ -1,3 +1,4 @@
+use super::answerer::Usage;
 use crate::{
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
@@ -56,13 +57,16 @@ pub async fn finish(
     generation: GenerationId,
     status: Status,
     why: &str,
+    usage: Option<Usage>,
 ) -> Result<(), AppError> {
     // The end of an answer waits for the disk, and its pieces with it.
     sqlx::query("select set_config('synchronous_commit', 'on', true)").execute(lane.conn()).await?;
-    sqlx::query("select app.finish_generation($1, $2, $3)")
+    sqlx::query("select app.finish_generation($1, $2, $3, $4, $5)")
         .bind(generation)
         .bind(status.as_str())
         .bind(why)
+        .bind(usage.map(|u| u.read))
+        .bind(usage.map(|u| u.written))
         .execute(lane.conn())
         .await?;
     Ok(())

@@ -15,9 +15,10 @@ pub struct LiveStart {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(from = "Flat")]
 pub enum Event {
-    /// New, renamed, or written in.
+    /// New, renamed, or written in. With `message`: that one was emptied, or what its owner thinks of it has changed.
     ThreadChanged {
         thread: ThreadId,
+        message: Option<MessageId>,
     },
     ThreadGone {
         thread: ThreadId,
@@ -57,7 +58,7 @@ impl From<Flat> for Event {
         let Flat { kind, thread, message, n, text } = flat;
         match (kind.as_str(), thread) {
             ("resync", _) => Self::Resync,
-            ("thread.changed", Some(thread)) => Self::ThreadChanged { thread },
+            ("thread.changed", Some(thread)) => Self::ThreadChanged { thread, message },
             ("thread.gone", Some(thread)) => Self::ThreadGone { thread },
             ("message.posted", Some(thread)) => Self::MessagePosted { thread },
             ("answer.ended", Some(thread)) => Self::AnswerEnded { thread },

@@ -117,6 +117,11 @@ pub struct Config {
     /// Other models that may be chosen for a chat, separated by commas.
     #[arg(long, env = "MOAT_OPENAI_MODELS", value_delimiter = ',', global = true)]
     pub openai_models: Vec<String>,
+
+    /// How many tokens the models can keep in mind. With it, a chat shows how full that is.
+    #[arg(long, env = "MOAT_OPENAI_CONTEXT", value_parser = clap::value_parser!(i32).range(1..), global = true)]
+    pub openai_context: Option<i32>,
+
     /// The mail server: smtps://user:password@mail.example.org, or smtp://…?tls=required for STARTTLS. With it, an account is
     /// made only after a link that was mailed to its address. Unset: no mail is sent.
     #[arg(long, env = "MOAT_SMTP_URL", hide_env_values = true, global = true)]

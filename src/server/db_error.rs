@@ -5,7 +5,7 @@ use crate::error::AppError;
 /// SQLSTATEs that our own functions raise.
 const NO_SUCH: &str = "P0404";
 const ID_REUSED: &str = "P0409";
-const NOT_NEWEST: &str = "P0410";
+const QUESTION_GONE: &str = "P0411";
 const BUSY: &str = "P0423";
 
 impl From<sqlx::Error> for AppError {
@@ -23,9 +23,9 @@ impl From<sqlx::Error> for AppError {
                         what: "This was sent before with another text. Send it as a new message.".into(),
                     };
                 }
-                Some(NOT_NEWEST) => {
+                Some(QUESTION_GONE) => {
                     return Self::Conflict {
-                        what: "The chat has gone on since. Only its newest answer can be tried again.".into(),
+                        what: "The question was deleted, so nothing can answer it again. Ask it anew.".into(),
                     };
                 }
                 Some(BUSY) => {

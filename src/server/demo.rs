@@ -97,7 +97,7 @@ async fn talk(state: &AppState, user: UserId, email: &str, chat: usize, texts: &
         let mut lane = state.lanes.user(&opening).await?;
         let (posted, new) = match thread {
             None => threads::sql::start(&mut lane, id(i), &auto_title(text), text, &model).await?,
-            Some(thread) => threads::sql::post(&mut lane, thread, id(i), text, &model).await?,
+            Some(thread) => threads::sql::post(&mut lane, thread, id(i), None, text, &model).await?,
         };
         thread = Some(posted.thread);
         let said = answers::sql::history(&mut lane, posted.thread, posted.answer, 100).await?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::config::{BadSetting, Config};
-use crate::answers::answerer::{AnswerError, Answerer, Turn};
+use crate::answers::answerer::{AnswerError, Answerer, Piece, Turn, Usage};
 
 /// From the request to the first byte, and from one piece to the next.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,6 +28,7 @@ struct Inner {
     key: Option<String>,
     /// The usual one first.
     models: Vec<String>,
+    context: Option<i32>,
     patience: Duration,
 }
 
@@ -48,7 +49,14 @@ impl OpenAi {
         reqwest::Url::parse(&url).map_err(|e| bad(e.to_string()))?;
         let mut models = vec![config.openai_model.clone()];
         models.extend(config.openai_models.iter().filter(|m| **m != config.openai_model).cloned());
-        Ok(Self(Arc::new(Inner { http, url, key: config.openai_key.clone(), models, patience })))
+        Ok(Self(Arc::new(Inner {
+            http,
+            url,
+            key: config.openai_key.clone(),
+            models,
+            context: config.openai_context,
+            patience,
+        })))
     }
 }
 
@@ -61,9 +69,13 @@ impl Answerer for OpenAi {
         self.0.models.clone()
     }
 
-    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+    fn context(&self) -> Option<i32> {
+        self.0.context
+    }
+
+    fn answer(&self, turn: Turn) -> BoxStream<'static, Result<Piece, AnswerError>> {
         let inner = self.0.clone();
-        let (send, receive) = tokio::sync::mpsc::channel::<Result<String, AnswerError>>(16);
+        let (send, receive) = tokio::sync::mpsc::channel::<Result<Piece, AnswerError>>(16);
         tokio::spawn(async move {
             tokio::select! {
                 // Nobody reads any more: a request that is still on its way is dropped, and not paid for.
@@ -80,14 +92,14 @@ impl Answerer for OpenAi {
     }
 }
 
-type Pieces = tokio::sync::mpsc::Sender<Result<String, AnswerError>>;
+type Pieces = tokio::sync::mpsc::Sender<Result<Piece, AnswerError>>;
 
 impl Inner {
     async fn talk(&self, turn: Turn, pieces: &Pieces) -> Result<(), AnswerError> {
         let response = self.ask(&turn).await?;
         let mut body = response.bytes_stream();
         let mut line = Vec::new();
-        let mut ended = false;
+        let mut ended = None;
         loop {
             let chunk = timeout(self.patience, body.next()).await.map_err(|_| AnswerError::Stalled)?;
             let Some(chunk) = chunk else { break };
@@ -100,29 +112,41 @@ impl Inner {
                     continue;
                 }
                 match read_line(&line)? {
-                    Line::Piece(text, last) => {
-                        ended |= last;
-                        if !text.is_empty() && pieces.send(Ok(text)).await.is_err() {
-                            return Ok(());
+                    Line::Chunk(chunk) => {
+                        let mut told = Vec::new();
+                        for choice in chunk.choices {
+                            // What comes after the end of the answer still counts its tokens.
+                            ended = choice.finish_reason.or(ended);
+                            told.extend(choice.delta.content.filter(|text| !text.is_empty()).map(Piece::Text));
+                        }
+                        told.extend(chunk.usage.and_then(usage).map(Piece::Usage));
+                        for piece in told {
+                            if pieces.send(Ok(piece)).await.is_err() {
+                                return Ok(());
+                            }
                         }
                     }
-                    Line::Done => return Ok(()),
+                    Line::Done => return end(ended.as_deref().unwrap_or("stop")),
                     Line::Nothing => {}
                 }
                 line.clear();
             }
         }
         // A stream that ends without saying so was cut off, except that some servers leave the last line out.
-        if ended { Ok(()) } else { Err(AnswerError::Cut) }
+        end(&ended.ok_or(AnswerError::Cut)?)
     }
 
     /// Sends the request until it begins to be answered.
     async fn ask(&self, turn: &Turn) -> Result<reqwest::Response, AnswerError> {
-        let body = json!({ "model": turn.model, "stream": true, "messages": messages(turn) });
+        let mut body = json!({
+            "model": turn.model,
+            "stream": true,
+            "stream_options": { "include_usage": true },
+            "messages": messages(turn),
+        });
         let mut wait = Duration::from_millis(300);
         let mut tries_left = TRIES;
         loop {
-            tries_left -= 1;
             let mut request = self.http.post(&self.url).json(&body);
             if let Some(key) = &self.key {
                 request = request.bearer_auth(key);
@@ -146,9 +170,20 @@ impl Inner {
                         AnswerError::Busy(seconds)
                     }
                     status @ (500 | 502 | 504) => AnswerError::Refused(status),
+                    status @ (400 | 413 | 422) => {
+                        if is_full(response, self.patience).await {
+                            return Err(AnswerError::Full);
+                        }
+                        // A server that does not know the option is asked without it.
+                        match body.as_object_mut().and_then(|body| body.remove("stream_options")) {
+                            Some(_) => continue,
+                            None => return Err(AnswerError::Refused(status)),
+                        }
+                    }
                     status => return Err(AnswerError::Refused(status)),
                 },
             };
+            tries_left -= 1;
             if tries_left == 0 {
                 return Err(error);
             }
@@ -173,9 +208,32 @@ fn messages(turn: &Turn) -> Vec<serde_json::Value> {
     messages
 }
 
+/// Whether a refusal is about the length of what was sent: servers say so in words of their own.
+async fn is_full(response: reqwest::Response, patience: Duration) -> bool {
+    let mut said = Vec::new();
+    let mut body = response.bytes_stream();
+    while said.len() < 16 * 1024
+        && let Ok(Some(Ok(chunk))) = timeout(patience, body.next()).await
+    {
+        said.extend_from_slice(&chunk);
+    }
+    let said = String::from_utf8_lossy(&said).to_lowercase();
+    ["context_length_exceeded", "context length", "context window", "too many tokens", "prompt is too long"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// What the model gives as the reason of its end.
+fn end(reason: &str) -> Result<(), AnswerError> {
+    match reason {
+        "length" => Err(AnswerError::Limit),
+        "content_filter" => Err(AnswerError::Withheld),
+        _ => Ok(()),
+    }
+}
+
 enum Line {
-    /// Text, and whether the model says that it is the last of it.
-    Piece(String, bool),
+    Chunk(Chunk),
     Done,
     Nothing,
 }
@@ -184,6 +242,22 @@ enum Line {
 struct Chunk {
     #[serde(default)]
     choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Counted>,
+}
+
+/// As a server tells it: with any number that it likes.
+#[derive(Deserialize)]
+struct Counted {
+    #[serde(default)]
+    prompt_tokens: i64,
+    #[serde(default)]
+    completion_tokens: i64,
+}
+
+fn usage(told: Counted) -> Option<Usage> {
+    let count = |n: i64| i32::try_from(n).ok().filter(|n| *n >= 0);
+    Some(Usage { read: count(told.prompt_tokens)?, written: count(told.completion_tokens)? })
 }
 
 #[derive(Deserialize)]
@@ -210,7 +284,5 @@ fn read_line(line: &[u8]) -> Result<Line, AnswerError> {
         return Ok(Line::Done);
     }
     let chunk: Chunk = serde_json::from_slice(data).map_err(|_| AnswerError::Malformed)?;
-    let last = chunk.choices.iter().any(|c| c.finish_reason.is_some());
-    let text = chunk.choices.into_iter().filter_map(|c| c.delta.content).collect();
-    Ok(Line::Piece(text, last))
+    Ok(Line::Chunk(chunk))
 }

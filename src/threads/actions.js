@@ -3,7 +3,17 @@
 
 // Copies, and says so on the button for a moment.
 async function copy(button, text) {
-  await navigator.clipboard.writeText(text);
+  // Plain http has no clipboard; a selection can be copied all the same.
+  if (navigator.clipboard) await navigator.clipboard.writeText(text);
+  else {
+    const box = document.createElement("textarea");
+    box.value = text;
+    document.body.append(box);
+    box.select();
+    document.execCommand("copy");
+    box.remove();
+    button.focus();
+  }
   button.dataset.done = "";
   setTimeout(() => delete button.dataset.done, 1500);
 }
@@ -31,6 +41,30 @@ function keepFocus(root, button) {
   setTimeout(() => observer.disconnect(), 10000);
 }
 
+// What was typed into a form that is written anew goes on in the new one, and so does whoever types there.
+function carryOver(root) {
+  const fields = (node) => (node.querySelectorAll ? [...node.querySelectorAll("textarea, input[name=title], select")] : []);
+  const changed = (field) => (field.options ? [...field.options].some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue);
+  let typing = null;
+  root.addEventListener("focusin", (event) => (typing = event.target));
+  new MutationObserver((records) => {
+    const gone = records.flatMap((record) => [...record.removedNodes].flatMap(fields)).filter((field) => !field.isConnected);
+    for (const old of gone) {
+      const details = old.closest("details.edit");
+      if (!changed(old) && !details?.open) continue;
+      const key = old.form?.elements.message?.value;
+      const fresh = fields(root).find((field) => field.name === old.name && field.form?.elements.message?.value === key);
+      if (!fresh) continue;
+      if (changed(old)) fresh.value = old.value;
+      if (details?.open) fresh.closest("details").open = true;
+      if (typing === old && document.activeElement === document.body) {
+        fresh.focus({ preventScroll: true });
+        if (old.selectionEnd !== undefined) fresh.setSelectionRange(old.selectionStart, old.selectionEnd);
+      }
+    }
+  }).observe(root, { childList: true, subtree: true });
+}
+
 // crypto.randomUUID is missing on plain http.
 function uuid() {
   const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -46,8 +80,13 @@ async function send(root, form, button, done) {
     if (button?.dataset.fresh !== undefined) body.set("client", uuid());
     const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
     const response = await fetch(action, { method: "POST", body, headers: { "x-moat-form": "1" } });
-    if (response.ok) keepFocus(root, button);
-    if (response.ok) form.closest("details")?.removeAttribute("open");
+    if (response.ok) {
+      keepFocus(root, button);
+      form.reset();
+      const details = form.closest("details[open]");
+      if (details?.contains(document.activeElement)) details.querySelector("summary").focus({ preventScroll: true });
+      details?.removeAttribute("open");
+    }
     done(response.ok, await response.text());
   } catch {
     done(false, '{"error":"unavailable"}');
@@ -68,6 +107,16 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => open().forEach((menu) => menu.contains(event.target) || close(menu, false)));
 
 export function attend(root, done) {
+  carryOver(root);
+  const ledTo = root.querySelector(`[data-message="${root.dataset.at}"]`);
+  ledTo?.classList.add("led-to");
+  ledTo?.scrollIntoView({ block: "center" });
+  // The next page above is there before somebody reaches it.
+  const scroller = root.querySelector(".scroller");
+  scroller?.addEventListener("scroll", () => {
+    const link = scroller.querySelector(".messages > .earlier:first-child a");
+    if (link?.getBoundingClientRect().bottom > scroller.getBoundingClientRect().top - 800) link.click();
+  }, { passive: true });
   root.addEventListener("submit", (event) => {
     if (!event.target.matches("form[data-stay]")) return;
     event.preventDefault();

@@ -7,25 +7,38 @@ use super::{
     markdown::escape,
     model::{MessageView, Options, ThreadRow},
 };
-use crate::types::{Act, ClientId, MessageId, Role, Status, ThreadId};
+use crate::{
+    types::{Act, ClientId, MessageId, Role, Status, ThreadId},
+    ui::form::FormBack,
+};
 
-/// The row of a message whose text is `source`. Empty while the message is being written.
-pub fn html(thread: ThreadId, message: &MessageView, source: &str) -> String {
+/// The row of a message whose text is `source`. Empty while the message is being written. `back`: a form that was refused,
+/// with what had been typed into it.
+pub fn html(thread: ThreadId, message: &MessageView, source: &str, back: Option<&FormBack>) -> String {
     let mut row = String::new();
     // Writing into a String does not fail.
-    let _ = write(&mut row, thread, message, source);
+    let _ = write(&mut row, thread, message, source, back);
     row
 }
 
 /// The menu of a thread.
-pub fn menu(thread: &ThreadRow, options: &Options) -> String {
+pub fn menu(thread: &ThreadRow, options: &Options, back: Option<&FormBack>) -> String {
     let mut html = String::new();
-    let _ = write_menu(&mut html, thread, options);
+    let _ = write_menu(&mut html, thread, options, back);
     html
 }
 
-fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options) -> std::fmt::Result {
+/// The page of a thread on which a message stands.
+pub fn address(thread: ThreadId, message: MessageId) -> String {
+    format!("/chat/{thread}?at={message}#m-{message}")
+}
+
+fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options, back: Option<&FormBack>) -> std::fmt::Result {
     let id = thread.id;
+    let typed = |form: &str, field: &str, now: &str| match back {
+        Some(back) if back.form == form => back.typed(field),
+        _ => now.to_owned(),
+    };
     let begin = |name: &str| {
         format!(
             "<form method=\"post\" action=\"/chat/{id}?do={name}\" data-stay><input type=\"hidden\" name=\"thread\" value=\"{id}\">"
@@ -37,7 +50,7 @@ fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options) -> std::f
         "{}<label for=\"title\">Title</label><input id=\"title\" name=\"title\" required maxlength=\"200\" value=\"",
         begin("rename")
     )?;
-    escape(out, &thread.title)?;
+    escape(out, &typed("rename", "title", &thread.title))?;
     write!(out, "\"><button class=\"button\">Rename</button></form>{}", begin("options"))?;
     if options.models.len() > 1 {
         out.write_str("<label for=\"model\">Model</label><select id=\"model\" name=\"model\">")?;
@@ -52,7 +65,7 @@ fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options) -> std::f
         "<label for=\"instructions\">Instructions for this chat</label>\
          <textarea id=\"instructions\" name=\"instructions\" rows=\"3\" maxlength=\"8000\">\n",
     )?;
-    escape(out, &options.instructions)?;
+    escape(out, &typed("options", "instructions", &options.instructions))?;
     write!(
         out,
         "</textarea><button class=\"button\">Save</button></form>{}\
@@ -86,7 +99,13 @@ fn write_acts(out: &mut String, thread: &ThreadRow) -> std::fmt::Result {
     Ok(())
 }
 
-fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> std::fmt::Result {
+fn write(
+    out: &mut String,
+    thread: ThreadId,
+    m: &MessageView,
+    source: &str,
+    back: Option<&FormBack>,
+) -> std::fmt::Result {
     if m.status == Some(Status::Running) {
         return Ok(());
     }
@@ -114,6 +133,7 @@ fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> s
     if m.deleted {
         return out.write_str("</form>");
     }
+    write_when(out, m)?;
     write!(out, "<button type=\"button\" data-copy=\"{id}\">Copy</button>")?;
     if m.role == Role::Assistant {
         for (up, label) in [(true, "Good"), (false, "Bad")] {
@@ -150,9 +170,14 @@ fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> s
         act("remove")
     )?;
     if m.role == Role::User {
+        let back = back.filter(|back| back.form == "edit" && back.typed("message") == id.to_string());
+        let (open, text) = match back {
+            Some(back) => (" open", back.typed("text")),
+            None => ("", source.to_owned()),
+        };
         write!(
             out,
-            "<details class=\"edit\"><summary data-key=\"edit-{id}\">Edit</summary>\
+            "<details class=\"edit\"{open}><summary data-key=\"edit-{id}\">Edit</summary>\
              <form method=\"post\" action=\"/chat/{thread}?do=edit\" data-stay>\
              <input type=\"hidden\" name=\"message\" value=\"{id}\"><input type=\"hidden\" name=\"client\" value=\"{}\">\
              <textarea name=\"text\" aria-label=\"Edited text\" required maxlength=\"32000\" rows=\"3\">",
@@ -160,10 +185,25 @@ fn write(out: &mut String, thread: ThreadId, m: &MessageView, source: &str) -> s
         )?;
         // The parser of HTML drops the first line end of a textarea.
         out.write_char('\n')?;
-        escape(out, source)?;
+        escape(out, &text)?;
         out.write_str("</textarea><button class=\"button primary\">Send as a new version</button></form></details>")?;
     }
     Ok(())
+}
+
+/// When it was sent, and on asking by whom an answer was written and what it cost.
+fn write_when(out: &mut String, m: &MessageView) -> std::fmt::Result {
+    let facts = &m.facts;
+    let at = if facts.day.is_empty() { facts.time.clone() } else { format!("{}, {}", facts.day, facts.time) };
+    if m.role == Role::User {
+        return write!(out, "<span class=\"when\">Sent {at}</span>");
+    }
+    out.write_str("<span class=\"when\" title=\"")?;
+    escape(out, &facts.model)?;
+    if let Some((read, written)) = facts.tokens {
+        write!(out, " · {read} tokens read, {written} written")?;
+    }
+    write!(out, "\">{at}</span>")
 }
 
 #[derive(Clone, Copy)]

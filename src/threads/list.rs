@@ -240,9 +240,10 @@ pub fn found(hits: Vec<Found>, search: &str) -> String {
             .collect_view()
     };
     let hit = |hit: Found| {
+        let message = hit.message.map(|id| format!("?at={id}#m-{id}")).unwrap_or_default();
         view! {
             <li>
-                <a class="hit" href=format!("/chat/{}", hit.thread)>
+                <a class="hit" href=format!("/chat/{}{message}", hit.thread)>
                     <span class="hit-title">{parts(hit.title)}</span>
                     <span class="hit-text">{parts(hit.snippet)}</span>
                     <span class="hit-day">{hit.day}{hit.archived.then_some(" · archived")}</span>

@@ -47,7 +47,7 @@ pub fn LiveList(listed: Listed, open: Memo<Option<ThreadId>>, problem: RwSignal<
             lines.try_with_value(|lines| lines.tell(thread, what));
         };
         listen(&live, move |told| match told.event {
-            Event::ThreadChanged { thread } => tell(thread.to_string(), "changed"),
+            Event::ThreadChanged { thread, .. } => tell(thread.to_string(), "changed"),
             Event::AnswerEnded { thread } => tell(thread.to_string(), "ended"),
             Event::ThreadGone { thread } => tell(thread.to_string(), "gone"),
             Event::Resync => tell(String::new(), "gone"),

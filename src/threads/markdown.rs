@@ -16,6 +16,7 @@ use crate::{
     error::AppError,
     server::db_error::internal,
     types::{Status, ThreadId},
+    ui::form::FormBack,
 };
 use ammonia::Builder;
 use comrak::{Options, adapters::SyntaxHighlighterAdapter, markdown_to_html_with_plugins, options::Plugins};
@@ -32,12 +33,16 @@ const HIGHLIGHT_MAX: usize = 60_000;
 
 /// Renders what was read, after its lane has ended and off the threads that serve requests: long answers full of code take
 /// long, and connections are few. Of an answer that is being written, the complete blocks.
-pub async fn render(thread: ThreadId, mut messages: Vec<MessageView>) -> Result<Vec<MessageView>, AppError> {
+pub async fn render(
+    thread: ThreadId,
+    mut messages: Vec<MessageView>,
+    back: Option<FormBack>,
+) -> Result<Vec<MessageView>, AppError> {
     tokio::task::spawn_blocking(move || {
         for message in &mut messages {
             let running = message.status == Some(Status::Running);
             let complete = if running { complete_blocks(&message.text) } else { message.text.len() };
-            message.actions = actions::html(thread, message, &message.text);
+            message.actions = actions::html(thread, message, &message.text, back.as_ref());
             let rest = message.text.split_off(complete);
             message.html = if message.deleted { DELETED.to_owned() } else { with_copy(&to_html(&message.text)) };
             message.text = rest;

@@ -108,6 +108,8 @@ pub struct Head {
     pub title: String,
     /// An answer is being written.
     pub answering: bool,
+    /// How full the model's memory is and what the thread has cost, in words; empty where nobody counts.
+    pub used: String,
 }
 
 /// A chat that was found.
@@ -163,6 +165,20 @@ pub struct MessageView {
     pub next: Option<MessageId>,
     /// What its owner thinks of an answer.
     pub thumb: Option<bool>,
+    /// For the server's half alone, which writes them into `actions`.
+    #[serde(skip)]
+    pub facts: Facts,
+}
+
+/// When a message was sent, in the reader's time zone, and what an answer cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub time: String,
+    /// Empty: today.
+    pub day: String,
+    pub model: String,
+    /// That the model was shown, and that it wrote.
+    pub tokens: Option<(i32, i32)>,
 }
 
 /// A thread and the newest part of what was said in it, oldest first.
@@ -172,6 +188,8 @@ pub struct Transcript {
     pub messages: Vec<MessageView>,
     /// Whether there is more above the first one.
     pub more: bool,
+    /// Whether there is more below the last one, or there may be: a page of another branch, or from further up.
+    pub older: bool,
     pub live: LiveStart,
     /// What can be done with the whole thread: forms, in HTML.
     pub menu: String,
@@ -224,6 +242,18 @@ pub fn message_text(typed: &str) -> Result<String, AppError> {
     Ok(text)
 }
 
+/// Where a block of code begins that has no end yet; the text's length without one. Of a text that begins outside of code.
+pub fn open_code(text: &str) -> usize {
+    let (mut open, mut at) = (None, 0);
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
+            open = if open.is_none() { Some(at) } else { None };
+        }
+        at += line.len();
+    }
+    open.unwrap_or(text.len())
+}
+
 /// Where the complete blocks of an unfinished Markdown text end: after its last empty line that stands in no code block.
 pub fn complete_blocks(text: &str) -> usize {
     let (mut end, mut at, mut in_code) = (0, 0, false);
@@ -237,6 +267,27 @@ pub fn complete_blocks(text: &str) -> usize {
         }
     }
     end
+}
+
+/// What tokens were used, in words: by the newest answer, by all, and how many the model can keep in mind.
+pub fn used(newest: Option<i32>, all: i64, context: Option<i32>) -> String {
+    let count = |n: i64| {
+        let digits = n.to_string();
+        let groups: Vec<&str> =
+            digits.as_bytes().rchunks(3).rev().filter_map(|g| std::str::from_utf8(g).ok()).collect();
+        groups.join(",")
+    };
+    if all == 0 {
+        return String::new();
+    }
+    let full = match (newest.map(i64::from), context.map(i64::from)) {
+        (Some(newest), Some(of)) => {
+            format!("Context {} of {} tokens ({} %) · ", count(newest), count(of), (newest * 100 + of - 1) / of)
+        }
+        (Some(newest), None) => format!("Context {} tokens · ", count(newest)),
+        (None, _) => String::new(),
+    };
+    format!("{full}{} used in this chat", count(all))
 }
 
 /// A title that somebody typed.
@@ -315,6 +366,26 @@ mod tests {
         ] {
             assert_eq!(complete_blocks(text), end, "{text:?}");
         }
+    }
+
+    #[test]
+    fn code_that_is_still_being_written_is_known_by_its_fence() {
+        for (text, at) in
+            [("", 0), ("one", 3), ("a\n```rust\nb\n", 2), ("```\nb\n```\n", 10), ("```\na\n```\n~~~\nb", 10)]
+        {
+            assert_eq!(open_code(text), at, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_counted_in_words_and_only_where_somebody_counted() {
+        assert_eq!(used(None, 0, Some(8000)), "");
+        assert_eq!(used(Some(1204), 1_000_204, None), "Context 1,204 tokens · 1,000,204 used in this chat");
+        assert_eq!(
+            used(Some(7999), 8000, Some(8000)),
+            "Context 7,999 of 8,000 tokens (100 %) · 8,000 used in this chat"
+        );
+        assert_eq!(used(None, 12, Some(8000)), "12 used in this chat");
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! The chat's screens: the list with a pane beside it, a new chat, an open one. One file, since the three are one frame
 //! and share what the stream tells.
 
-use leptos::{html::Input, prelude::*, task::spawn_local};
+use leptos::{
+    html::{Input, Textarea},
+    prelude::*,
+    task::spawn_local,
+};
 use leptos_meta::Title;
 use leptos_router::{
     components::Outlet,
@@ -14,7 +18,7 @@ use super::{
     parts::{Composer, MessageBlock, PendingBlock, ThreadHead},
     server_fns::{open_thread, send_message, show_list, start_thread, stop_answer},
     stay::stay,
-    transcript::{catch_up, show},
+    transcript::{Part, catch_up, read_again, show},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
@@ -141,14 +145,13 @@ pub fn OpenChat() -> impl IntoView {
     let params = use_params_map();
     let query = use_query_map();
     let wanted = move || {
-        (
-            params.read().get("id").and_then(|id| id.parse().ok()),
-            query.read().get("before").and_then(|id| id.parse().ok()),
-        )
+        let message = |name| query.read().get(name).and_then(|id| id.parse().ok());
+        (params.read().get("id").and_then(|id| id.parse().ok()), message("before"), message("at"))
     };
-    let transcript = json::resource(wanted, |(thread, before): (Option<ThreadId>, Option<MessageId>)| async move {
+    type Wanted = (Option<ThreadId>, Option<MessageId>, Option<MessageId>);
+    let transcript = json::resource(wanted, |(thread, before, at): Wanted| async move {
         match thread {
-            Some(thread) => open_thread(thread, before).await.map(|t| (t, before.is_some())),
+            Some(thread) => open_thread(thread, before, at).await.map(|t| (t, Part { thread, before, at })),
             None => Err(AppError::NotFound),
         }
     });
@@ -158,8 +161,8 @@ pub fn OpenChat() -> impl IntoView {
                 match transcript.await {
                     Ok(page) => view! {
                         // Keyed, so that another chat is drawn anew: what was typed into one's menu must not stand in the next.
-                        <For each=move || Some(page.clone()) key=|(t, older)| (t.thread.id, *older, t.messages.first().map(|m| m.id)) let((transcript, older))>
-                            <Conversation transcript older/>
+                        <For each=move || Some(page.clone()) key=|(t, part)| (*part, t.messages.first().map(|m| m.id)) let((transcript, part))>
+                            <Conversation transcript part/>
                         </For>
                     }.into_any(),
                     Err(error) => view! { <Failed error/> }.into_any(),
@@ -179,8 +182,11 @@ const FORMS: &[&str] =
     &["send", "rename", "delete", "stop", "again", "edit", "choose", "remove", "fork", "thumb", "options", "file"];
 
 #[component]
-fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
-    let thread = transcript.thread.id;
+fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
+    let (thread, older) = (part.thread, transcript.older);
+    let looked_for = part.at;
+    // Of a page around a message that is among the newest, the newest are read again.
+    let part = if older { part } else { Part { before: None, at: None, ..part } };
     let head = RwSignal::new(transcript.thread);
     let more = RwSignal::new(transcript.more);
     let shown = RwSignal::new(transcript.messages.into_iter().map(show).collect::<Vec<_>>());
@@ -194,13 +200,26 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     });
     let menu = RwSignal::new(transcript.menu);
 
-    let catch_up = catch_up(thread, head, menu, more, shown, unsent);
-    if !older {
+    let navigate = use_navigate();
+    // A message that has to be on screen, and the page on which it is.
+    let wanted = StoredValue::new(None::<(MessageId, String)>);
+    let catch_up = {
+        let navigate = navigate.clone();
+        catch_up(part, head, menu, more, shown, unsent, move || {
+            if let Some((message, page)) = wanted.try_update_value(Option::take).flatten()
+                && shown.with_untracked(|all| all.iter().all(|s| s.id != message))
+            {
+                navigate(&page, Default::default());
+            }
+        })
+    };
+    {
         let catch_up = catch_up.clone();
         Effect::new(move |_| {
             let catch_up = catch_up.clone();
             unsent::belong_to(&live.channel);
             unsent::load(thread, unsent, &shown.read_untracked());
+            unsent::follow(thread, unsent);
             listen(&live, move |told| match told.event {
                 Event::AnswerChunk { thread: of, message, n, text } if of == thread => {
                     let known = shown.with_untracked(|all| all.iter().find(|s| s.id == message).cloned());
@@ -209,12 +228,12 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                         catch_up();
                     }
                 }
-                Event::MessagePosted { thread: of }
-                | Event::AnswerEnded { thread: of }
-                | Event::ThreadChanged { thread: of }
-                    if of == thread =>
-                {
+                Event::MessagePosted { thread: of } | Event::AnswerEnded { thread: of } if of == thread => catch_up(),
+                Event::ThreadChanged { thread: of, message } if of == thread => {
                     catch_up();
+                    if let Some(message) = message {
+                        read_again(thread, message, shown);
+                    }
                 }
                 Event::ThreadGone { thread: of } if of == thread => deleted.set(true),
                 Event::Resync => catch_up(),
@@ -223,19 +242,38 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
         });
     }
 
+    let area = NodeRef::<Textarea>::new();
+    // Where somebody goes on whose button has gone.
+    let to_area = move || {
+        if let Some(area) = area.get_untracked() {
+            drop(area.focus());
+        }
+    };
     let post = {
-        let catch_up = catch_up.clone();
-        move |client: ClientId, text: String| {
-            let catch_up = catch_up.clone();
-            unsent::put(thread, unsent, Unsent { client, text: text.clone(), failed: None, waiting: false });
+        let (catch_up, navigate) = (catch_up.clone(), navigate.clone());
+        move |message: Unsent| {
+            let (catch_up, navigate) = (catch_up.clone(), navigate.clone());
+            let message = Unsent { failed: None, waiting: false, ..message };
+            unsent::put(thread, unsent, message.clone());
             spawn_local(async move {
-                match send_message(thread, client, text.clone()).await {
-                    Ok(_) => catch_up(),
-                    Err(error) => {
-                        unsent::put(thread, unsent, Unsent { client, text, failed: Some(error), waiting: false });
+                match send_message(thread, message.client, message.text.clone(), message.after).await {
+                    Ok(_) => {
+                        unsent::put(thread, unsent, Unsent { sent: true, ..message });
+                        if older {
+                            navigate(&format!("/chat/{thread}"), Default::default());
+                        }
+                        catch_up();
                     }
+                    Err(error) => unsent::put(thread, unsent, Unsent { failed: Some(error), ..message }),
                 }
             });
+        }
+    };
+    let retry = {
+        let post = post.clone();
+        move |message: Unsent| {
+            post(message);
+            to_area();
         }
     };
     // What is sent while an answer is written waits for its end; one goes after the other, and none past one that failed.
@@ -243,7 +281,9 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
         Ok(text) => {
             problem.set(None);
             accepted.run(());
-            unsent::put(thread, unsent, Unsent { client: ClientId::fresh(), text, failed: None, waiting: true });
+            let after = shown.with_untracked(|all| all.last().map(|s| s.id)).filter(|_| !older);
+            let client = ClientId::fresh();
+            unsent::put(thread, unsent, Unsent { client, text, failed: None, waiting: true, sent: false, after });
         }
         Err(error) => problem.set(Some(error)),
     };
@@ -251,20 +291,32 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
         let post = post.clone();
         Effect::new(move |_| {
             let next = unsent.with(|all| all.first().filter(|first| first.waiting && first.failed.is_none()).cloned());
-            if let Some(Unsent { client, text, .. }) = next
+            if let Some(next) = next
                 && !answering.get()
             {
-                post(client, text);
+                post(next);
             }
         });
     }
-    let forget = move |client: ClientId| unsent::drop_one(thread, unsent, client);
+    let forget = move |client: ClientId| {
+        unsent::drop_one(thread, unsent, client);
+        to_area();
+    };
+    let reading = StoredValue::new(false);
     let earlier = move || {
         let Some(first) = shown.with_untracked(|all| all.first().map(|s| s.id)) else {
             return;
         };
+        if reading.get_value() {
+            return;
+        }
+        reading.set_value(true);
         spawn_local(async move {
-            match open_thread(thread, Some(first)).await {
+            let page = open_thread(thread, Some(first), None).await;
+            reading.try_set_value(false);
+            match page {
+                // The branch has been changed meanwhile: what stood above it has gone with it.
+                Ok(_) if shown.try_with_untracked(|all| all.first().map(|s| s.id)) != Some(Some(first)) => {}
                 Ok(page) => {
                     more.set(page.more);
                     shown.update(|all| {
@@ -285,7 +337,6 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
             }
         });
     };
-    let area = NodeRef::new();
     let edit = move |client: ClientId, text: String| {
         forget(client);
         if let Some(area) = area.get_untracked() {
@@ -297,14 +348,20 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
             unsent::keep_draft(&thread.to_string(), &text);
         }
     };
+    let last = shown.with_untracked(|all| all.last().map(|s| s.id)).filter(|_| !older);
     let root = NodeRef::new();
-    let navigate = use_navigate();
     stay(root, {
         let catch_up = catch_up.clone();
         move |done| match done {
             Ok(next) => {
                 problem.set(None);
-                match next.filter(|next| *next != format!("/chat/{thread}")) {
+                // The page of a message may be this one.
+                let at = |next: &str| next.split_once("?at=")?.1.split_once('#')?.0.parse().ok();
+                match next {
+                    Some(next) if next.starts_with(&format!("/chat/{thread}?")) => {
+                        wanted.set_value(at(&next).map(|at| (at, next)));
+                        catch_up();
+                    }
                     Some(next) => navigate(&next, Default::default()),
                     None => catch_up(),
                 }
@@ -315,6 +372,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
 
     let back = form_back(FORMS);
     let sent = back.as_ref().filter(|back| back.form == "send");
+    let in_menu = back.as_ref().is_some_and(|back| ["options", "rename"].contains(&back.form.as_str()));
     let typed = sent.map(|b| b.typed("text")).unwrap_or_default();
     let client = sent.and_then(kept_id);
     let client = RwSignal::new(json::shared(move || client.unwrap_or_else(ClientId::fresh)));
@@ -324,8 +382,8 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
     let title = move || head.read().title.clone();
     view! {
         <Title text=title/>
-        <div class="conversation" node_ref=root>
-            <ThreadHead head menu/>
+        <div class="conversation" node_ref=root data-at=looked_for.map(|id| id.to_string())>
+            <ThreadHead head menu open=in_menu/>
             <Show when=move || deleted.get()>
                 <p class="problem" role="alert">"This chat was deleted in another window. "<a class="link" href="/chat">"Go to your chats"</a></p>
             </Show>
@@ -341,13 +399,14 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                         <MessageBlock view=item.view/>
                     </For>
                     <For each=move || unsent.get() key=|u| (u.client, u.failed.clone(), u.waiting) let:item>
-                        <PendingBlock item retry=post.clone() edit forget now=stop/>
+                        <PendingBlock item retry=retry.clone() edit forget now=stop/>
                     </For>
                     {older.then(|| view! { <p class="earlier"><a class="button" href=format!("/chat/{thread}")>"Newest messages"</a></p> })}
                 </div>
             </div>
             <div class="status">
                 <p class="quiet" role="status">{move || if answering.get() { "moat is writing…" } else { "" }}</p>
+                <p class="quiet used">{move || if answering.get() { String::new() } else { head.read().used.clone() }}</p>
                 <Show when=move || answering.get()>
                     <form method="post" action=format!("/chat/{thread}?do=stop") on:submit=move |event| { event.prevent_default(); stop(); }>
                         <input type="hidden" name="thread" value=thread.to_string()/>
@@ -355,7 +414,7 @@ fn Conversation(transcript: Transcript, older: bool) -> impl IntoView {
                     </form>
                 </Show>
             </div>
-            <Composer action=format!("/chat/{thread}?do=send") draft=thread.to_string() client thread=Some(thread) typed problem
+            <Composer action=format!("/chat/{thread}?do=send") draft=thread.to_string() client thread=Some(thread) after=last typed problem
                 busy=false area send/>
         </div>
     }

@@ -4,13 +4,13 @@ use leptos::{html::Textarea, prelude::*};
 use leptos_router::hooks::use_location;
 
 use super::{
-    model::{Head, MessageView},
+    model::{Head, MessageView, open_code},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
     accounts::model::Me,
     error::AppError,
-    types::{ClientId, Role, Status, ThreadId},
+    types::{ClientId, MessageId, Role, Status, ThreadId},
     ui::{button::IconButton, icon::Icon, notice::Problem, raw_text::raw_text, theme::Theme},
 };
 
@@ -44,12 +44,17 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
 
 /// Above a transcript: its title, and what can be done with the whole of it.
 #[component]
-pub fn ThreadHead(head: RwSignal<Head>, menu: RwSignal<String>) -> impl IntoView {
+pub fn ThreadHead(
+    head: RwSignal<Head>,
+    menu: RwSignal<String>,
+    /// A form in the menu was refused.
+    open: bool,
+) -> impl IntoView {
     view! {
         <header class="pane-head">
             <a class="icon-button back" href="/chat" title="Back to the list" aria-label="Back to the list"><Icon of=icondata_lu::LuChevronLeft/></a>
             <h1 title=move || head.read().title.clone()>{move || head.read().title.clone()}</h1>
-            <details class="menu">
+            <details class="menu" open=open>
                 <summary class="icon-button" title="Rename, instructions, delete" aria-label="Rename, instructions, delete"><Icon of=icondata_lu::LuPencil/></summary>
                 <div class="menu-body" inner_html=menu></div>
             </details>
@@ -71,13 +76,14 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
         Memo::new(move |_| of(&view.read()))
     };
     let html = part(|v| v.html.clone());
-    let tail = part(|v| v.text.clone());
+    let tail = part(|v| v.text[..open_code(&v.text)].to_owned());
+    let code = part(|v| v.text[open_code(&v.text)..].split_once('\n').unwrap_or_default().1.to_owned());
     let actions = part(|v| v.actions.clone());
     let running = move || status.get() == Some(Status::Running);
     let body = view! {
         <div class="prose" inner_html=html></div>
         <Show when=running>
-            <div class="streaming">{tail}<span class="caret" aria-hidden="true"></span></div>
+            <div class="streaming">{tail}<pre>{code}</pre><span class="caret" aria-hidden="true"></span></div>
         </Show>
     };
     let note = move || {
@@ -90,7 +96,7 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
         Some(view! { <div class="note"><p>{text}</p></div> })
     };
     view! {
-        <article class="message" data-role=role.as_str() data-message=id.to_string()>
+        <article class="message" id=format!("m-{id}") data-role=role.as_str() data-message=id.to_string()>
             <h2 class="said-by">{if role == Role::User { "You" } else { "moat" }}</h2>
             {body}
             {note}
@@ -103,20 +109,21 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
 #[component]
 pub fn PendingBlock(
     item: Unsent,
-    retry: impl Fn(ClientId, String) + Clone + Send + Sync + 'static,
+    retry: impl Fn(Unsent) + Clone + Send + Sync + 'static,
     /// Puts it back into the box.
     edit: impl Fn(ClientId, String) + Copy + Send + Sync + 'static,
     forget: impl Fn(ClientId) + Copy + Send + Sync + 'static,
     /// Stops the answer that it waits for.
     now: impl Fn() + Copy + Send + Sync + 'static,
 ) -> impl IntoView {
-    let Unsent { client, text, failed, waiting } = item;
-    let (again, back) = (text.clone(), text.clone());
+    let again = item.clone();
+    let Unsent { client, text, failed, waiting, .. } = item;
+    let back = text.clone();
     let waits = waiting && failed.is_none();
     let what = match failed {
         Some(error) => view! {
             <p role="alert">"Not sent. "{error.to_string()}</p>
-            <button type="button" class="button" on:click=move |_| retry(client, again.clone())>"Send again"</button>
+            <button type="button" class="button" on:click=move |_| retry(again.clone())>"Send again"</button>
         }
         .into_any(),
         None if waits => view! {
@@ -158,6 +165,9 @@ pub fn Composer(
     draft: String,
     client: RwSignal<ClientId>,
     thread: Option<ThreadId>,
+    /// What stands last above the box: it is said to that.
+    #[prop(default = None)]
+    after: Option<MessageId>,
     typed: String,
     problem: RwSignal<Option<AppError>>,
     /// Nothing can be sent now.
@@ -208,6 +218,7 @@ pub fn Composer(
             <form id="composer" method="post" action=action on:submit=move |event| { event.prevent_default(); submit(); }>
                 <input type="hidden" name="client" value=move || client.get().to_string()/>
                 {thread.map(|thread| view! { <input type="hidden" name="thread" value=thread.to_string()/> })}
+                {after.map(|after| view! { <input type="hidden" name="after" value=after.to_string()/> })}
                 <textarea name="text" aria-label="Your message" placeholder="Ask anything" rows="3" required=true maxlength="32000" node_ref=area
                     on:keydown=on_key on:input=move |event| unsent::keep_draft(&of.read_value(), &event_target_value(&event))>{raw_text()(&typed)}</textarea>
                 <button type="submit" class="button primary send" disabled=busy title="Send (Enter)" aria-label="Send"><Icon of=icondata_lu::LuArrowUp/></button>

@@ -6,29 +6,45 @@ use crate::{
     types::{Act, ClientId, FolderId, MessageId, Shelf, ThreadId},
 };
 
-/// A thread with the newest of its messages, or those above `before`.
+/// A thread with the newest of its messages, or those above `before`, or those around `at`.
 #[server]
-pub async fn open_thread(thread: ThreadId, before: Option<MessageId>) -> Result<Transcript, AppError> {
+pub async fn open_thread(
+    thread: ThreadId,
+    before: Option<MessageId>,
+    at: Option<MessageId>,
+) -> Result<Transcript, AppError> {
     use super::{
         actions, markdown,
-        model::{Head, Options, TRANSCRIPT_PAGE},
-        sql,
+        model::{self, Head, Options, TRANSCRIPT_PAGE},
+        sql::{self, End},
     };
     use crate::{
         live,
         server::{lanes, state},
+        ui::form::FormBack,
     };
+    let (back, zone) = (use_context::<FormBack>(), state::zone());
     let mut lane = lanes::user().await?;
     let live = live::start(&mut lane).await?;
     let row = sql::thread(&mut lane, thread).await?;
     let (model, instructions) = sql::options(&mut lane, thread).await?;
-    let (messages, more) = sql::transcript(&mut lane, thread, before, TRANSCRIPT_PAGE).await?;
+    let (newest, all) = sql::usage(&mut lane, thread).await?;
+    // A form that was refused comes back on the page of its message.
+    let at = at.or_else(|| back.as_ref().and_then(|back| back.typed("message").parse().ok()));
+    let end = before.map_or(End::Newest, End::Above);
+    let (mut messages, mut more) = sql::transcript(&mut lane, thread, end, TRANSCRIPT_PAGE, &zone).await?;
+    let mut older = before.is_some();
+    if let Some(at) = at.filter(|at| !older && messages.iter().all(|m| m.id != *at)) {
+        (messages, more) = sql::transcript(&mut lane, thread, End::Around(at), TRANSCRIPT_PAGE, &zone).await?;
+        older = true;
+    }
     lane.commit().await?;
-    let messages = markdown::render(thread, messages).await?;
-    let models = state::current()?.answerer.models();
-    let menu = actions::menu(&row, &Options { model, models, instructions });
-    let thread = Head { id: row.id, title: row.title, answering: row.answering };
-    Ok(Transcript { thread, messages, more, live, menu })
+    let messages = markdown::render(thread, messages, back.clone()).await?;
+    let answerer = state::current()?.answerer.clone();
+    let menu = actions::menu(&row, &Options { model, models: answerer.models(), instructions }, back.as_ref());
+    let used = model::used(newest, all, answerer.context());
+    let thread = Head { id: row.id, title: row.title, answering: row.answering, used };
+    Ok(Transcript { thread, messages, more, older, live, menu })
 }
 
 /// A new thread with its first message. The same `client` gives the same thread, however often it is sent.
@@ -57,9 +73,15 @@ pub async fn start_thread(
     Ok(posted)
 }
 
-/// A message at the end of a thread. The same `client` with the same text gives the stored one; with another text, 409.
+/// A message at the end of a thread: of the branch through `after`, so that it follows what its writer saw. The same
+/// `client` with the same text gives the stored one; with another text, 409.
 #[server]
-pub async fn send_message(thread: ThreadId, client: ClientId, text: String) -> Result<Posted, AppError> {
+pub async fn send_message(
+    thread: ThreadId,
+    client: ClientId,
+    text: String,
+    after: Option<MessageId>,
+) -> Result<Posted, AppError> {
     use super::{model, sql};
     use crate::{
         answers,
@@ -67,7 +89,7 @@ pub async fn send_message(thread: ThreadId, client: ClientId, text: String) -> R
     };
     let (state, text) = (state::current()?, model::message_text(&text)?);
     let mut lane = lanes::user().await?;
-    let (posted, created) = sql::post(&mut lane, thread, client, &text, state.answerer.model()).await?;
+    let (posted, created) = sql::post(&mut lane, thread, client, after, &text, state.answerer.model()).await?;
     answers::begin(&state, lane, &posted, created).await?;
     Ok(posted)
 }
@@ -75,7 +97,7 @@ pub async fn send_message(thread: ThreadId, client: ClientId, text: String) -> R
 /// A message of the caller's is said differently: the new one stands beside it, with an answer of its own.
 #[server]
 pub async fn edit_message(message: MessageId, client: ClientId, text: String) -> Result<Posted, AppError> {
-    use super::{model, sql};
+    use super::{actions, model, sql};
     use crate::{
         answers,
         server::{lanes, state},
@@ -84,7 +106,7 @@ pub async fn edit_message(message: MessageId, client: ClientId, text: String) ->
     let mut lane = lanes::user().await?;
     let (posted, created) = sql::edit(&mut lane, message, client, &text, state.answerer.model()).await?;
     answers::begin(&state, lane, &posted, created).await?;
-    leptos_axum::redirect(&format!("/chat/{}", posted.thread));
+    leptos_axum::redirect(&actions::address(posted.thread, posted.message));
     Ok(posted)
 }
 
@@ -95,7 +117,7 @@ pub async fn answer_again(
     client: Option<ClientId>,
     go_on: Option<bool>,
 ) -> Result<Posted, AppError> {
-    use super::sql;
+    use super::{actions, sql};
     use crate::{
         answers,
         server::{lanes, state},
@@ -105,18 +127,20 @@ pub async fn answer_again(
     let begun = if go_on == Some(true) { sql::text(&mut lane, message).await? } else { String::new() };
     let (posted, created) = sql::answer_again(&mut lane, message, client, state.answerer.model()).await?;
     answers::go_on(&state, lane, &posted, created, begun).await?;
+    leptos_axum::redirect(&actions::address(posted.thread, posted.answer));
     Ok(posted)
 }
 
 /// Shows the branch through a message, in every window and from now on.
 #[server]
 pub async fn choose_branch(to: MessageId) -> Result<(), AppError> {
-    use super::sql;
+    use super::{actions, sql};
     use crate::server::{lanes, state};
     let mut lane = lanes::user().await?;
-    sql::choose_branch(&mut lane, to).await?;
+    let thread = sql::choose_branch(&mut lane, to).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
+    leptos_axum::redirect(&actions::address(thread, to));
     Ok(())
 }
 

@@ -2,7 +2,7 @@ use sqlx::types::time::{Date, OffsetDateTime};
 
 use super::{
     days,
-    model::{MANY, MessageView, Place, Posted, ThreadRow},
+    model::{Facts, MANY, MessageView, Place, Posted, ThreadRow},
 };
 use crate::{
     error::AppError,
@@ -35,14 +35,29 @@ pub async fn start(
     Ok((Posted { thread, message, answer, generation }, created))
 }
 
-/// A message at the end of a thread. The same client id gives the same message; `true` when it is new.
+/// A message at the end of a thread: of the branch through `after`, or of the one that is shown. The same client id gives
+/// the same message; `true` when it is new.
 pub async fn post(
     lane: &mut UserLane,
     thread: ThreadId,
     client: ClientId,
+    after: Option<MessageId>,
     text: &str,
     model: &str,
 ) -> Result<(Posted, bool), AppError> {
+    // What is said goes where it was said: another window may have turned to another branch since.
+    if let Some(after) = after {
+        sqlx::query(
+            "select app.choose_branch(m.id) from app.threads t join app.messages m on m.thread_id = t.id
+              where t.id = $1 and m.id = $2 and t.leaf_id is distinct from m.id
+                and not exists (select from app.messages x where x.client_id = $3 and x.thread_id = t.id)",
+        )
+        .bind(thread)
+        .bind(after)
+        .bind(client)
+        .execute(lane.conn())
+        .await?;
+    }
     let (message, answer, generation, created): (MessageId, MessageId, Option<GenerationId>, bool) =
         sqlx::query_as("select message_id, answer_id, generation_id, created from app.post_message($1, $2, $3, $4)")
             .bind(thread)
@@ -171,6 +186,21 @@ pub async fn options(lane: &mut UserLane, thread: ThreadId) -> Result<(String, S
         .await?)
 }
 
+/// Tokens: what the newest answer of the shown branch was told and said, where its model server counted them, and what all
+/// answers of the thread cost.
+pub async fn usage(lane: &mut UserLane, thread: ThreadId) -> Result<(Option<i32>, i64), AppError> {
+    Ok(sqlx::query_as(
+        "select (select g.tokens_read + g.tokens_written from app.generations g
+                  where g.message_id = t.leaf_id and g.thread_id = t.id),
+                (select coalesce(sum(g.tokens_read + g.tokens_written), 0)::bigint from app.generations g
+                  where g.thread_id = t.id and g.tokens_read is not null)
+           from app.threads t where t.id = $1",
+    )
+    .bind(thread)
+    .fetch_one(lane.conn())
+    .await?)
+}
+
 /// Asks the writer of a thread's answer to stop, wherever it runs. Nothing happens when nothing is being written.
 pub async fn stop(lane: &mut UserLane, thread: ThreadId) -> Result<(), AppError> {
     sqlx::query("update app.generations set stop_asked_at = now() where thread_id = $1 and status = 'running' and stop_asked_at is null")
@@ -193,19 +223,59 @@ fn found(rows: u64) -> Result<(), AppError> {
     if rows == 0 { Err(AppError::NotFound) } else { Ok(()) }
 }
 
-/// The newest messages of the branch that is shown, oldest first, and whether there are more. With `before`, those above
-/// that message. The texts are as they were written: see `markdown::render`.
+/// Where a page of a transcript ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// At the end of the branch that is shown.
+    Newest,
+    /// Above this message, on its branch.
+    Above(MessageId),
+    /// Some messages below this one, on its branch, whichever is shown.
+    Around(MessageId),
+}
+
+/// Messages that stand below the one that a page is [`End::Around`].
+const BELOW: i32 = 10;
+
+/// The last messages before such an end, oldest first, and whether there are more. The texts are as they were written: see
+/// `markdown::render`. `zone`: of the times.
 pub async fn transcript(
     lane: &mut UserLane,
     thread: ThreadId,
-    before: Option<MessageId>,
+    end: End,
     limit: i64,
+    zone: &str,
 ) -> Result<(Vec<MessageView>, bool), AppError> {
-    let mut rows = branch(lane, thread, before, limit + 1).await?;
+    let (above, at) = match end {
+        End::Newest => (None, None),
+        End::Above(message) => (Some(message), None),
+        End::Around(message) => (None, Some(below(lane, thread, message).await?)),
+    };
+    let mut rows = branch(lane, thread, above, at, limit + 1, zone).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
     rows.reverse();
     Ok((rows, more))
+}
+
+/// The message that stands [`BELOW`] another one, or the last one, by the newest of each.
+async fn below(lane: &mut UserLane, thread: ThreadId, message: MessageId) -> Result<MessageId, AppError> {
+    Ok(sqlx::query_scalar(
+        "with recursive down as (
+             select m.id, 0 as depth from app.messages m where m.id = $2 and m.thread_id = $1
+             union all
+             select c.id, down.depth + 1 from down cross join lateral (
+                 select x.id from app.messages x where x.parent_id = down.id and x.thread_id = $1
+                  order by x.seq desc limit 1) c
+              where down.depth < $3
+         )
+         select d.id from down d order by d.depth desc limit 1",
+    )
+    .bind(thread)
+    .bind(message)
+    .bind(BELOW)
+    .fetch_one(lane.conn())
+    .await?)
 }
 
 #[derive(sqlx::FromRow)]
@@ -225,6 +295,11 @@ struct MessageRow {
     previous: Option<MessageId>,
     next: Option<MessageId>,
     thumb: Option<bool>,
+    time: String,
+    day: String,
+    model: Option<String>,
+    tokens_read: Option<i32>,
+    tokens_written: Option<i32>,
 }
 
 /// Newest first. Up the tree from the leaf that is shown, a key look-up a message: the page costs the same in a thread of a
@@ -232,27 +307,37 @@ struct MessageRow {
 async fn branch(
     lane: &mut UserLane,
     thread: ThreadId,
-    before: Option<MessageId>,
+    above: Option<MessageId>,
+    at: Option<MessageId>,
     limit: i64,
+    zone: &str,
 ) -> Result<Vec<MessageView>, AppError> {
     let rows: Vec<MessageRow> = sqlx::query_as(
         "with recursive leaf as materialized (
-             select case when $2::uuid is null
+             select case when $4::uuid is not null then $4
+                    when $2::uuid is null
                     then coalesce((select t.leaf_id from app.threads t where t.id = $1),
                                   (select x.id from app.messages x where x.thread_id = $1 order by x.seq desc limit 1))
                     else (select x.parent_id from app.messages x where x.id = $2 and x.thread_id = $1) end as id
          ), path as (
-             select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.deleted_at
+             select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.created_at, m.deleted_at
                from leaf l join app.messages m on m.id = l.id and m.thread_id = $1
              union all
-             select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.deleted_at
+             select m.id, m.parent_id, m.seq, m.role, m.client_id, m.content, m.created_at, m.deleted_at
                from path p join app.messages m on m.id = p.parent_id and m.thread_id = $1
-         ), page as (select * from path limit $3)
+         ), page as (select * from path limit $3), here as materialized (
+             select z.zone, date_trunc('day', now() at time zone z.zone) as today from (select app.zone($5) as zone) z
+         )
          select p.id, p.parent_id, p.seq, p.role, p.client_id, p.deleted_at is not null as deleted,
                 case when g.status = 'running' then coalesce(w.text, '') else p.content ->> 'text' end as text,
                 g.status, g.why, coalesce(w.pieces, 0)::int as pieces,
-                s.place, s.siblings, s.previous, s.next, h.up as thumb
-           from page p
+                s.place, s.siblings, s.previous, s.next, h.up as thumb,
+                to_char(l.at, 'HH24:MI') as time,
+                coalesce(to_char(l.at, case when l.at >= here.today then null when l.at >= date_trunc('year', here.today) then 'FMDD Mon'
+                                   else 'FMDD Mon YYYY' end), '') as day,
+                g.model, g.tokens_read, g.tokens_written
+           from page p cross join here
+          cross join lateral (select p.created_at at time zone here.zone as at) l
            left join app.generations g on g.message_id = p.id
            left join app.thumbs h on h.message_id = p.id
            left join lateral (
@@ -269,8 +354,10 @@ async fn branch(
           order by p.seq desc",
     )
     .bind(thread)
-    .bind(before)
+    .bind(above)
     .bind(limit)
+    .bind(at)
+    .bind(zone)
     .fetch_all(lane.conn())
     .await?;
     Ok(rows.into_iter().map(message).collect())
@@ -295,6 +382,12 @@ fn message(row: MessageRow) -> MessageView {
         previous: row.previous,
         next: row.next,
         thumb: row.thumb,
+        facts: Facts {
+            time: row.time,
+            day: row.day,
+            model: row.model.unwrap_or_default(),
+            tokens: row.tokens_read.zip(row.tokens_written),
+        },
     }
 }
 

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use leptos::{prelude::*, task::spawn_local};
+use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::{
-    model::{Head, MessageView, Transcript, complete_blocks},
+    model::{Head, MessageView, TRANSCRIPT_PAGE, Transcript, complete_blocks},
     server_fns::open_thread,
     unsent::{self, Unsent},
 };
 use crate::{
     error::AppError,
-    types::{MessageId, Role, Status, ThreadId},
+    types::{ClientId, MessageId, Role, Status, ThreadId},
 };
 
 /// A message on screen; its view changes while its answer is being written.
@@ -69,19 +70,29 @@ impl Shown {
     }
 }
 
-/// Reads the newest messages and puts them in place of those on screen; runs once at a time, and once more if it was asked
-/// for in between.
+/// Which part of a thread a page shows: above a message, around one, or the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Part {
+    pub thread: ThreadId,
+    pub before: Option<MessageId>,
+    pub at: Option<MessageId>,
+}
+
+/// Reads the messages of a page again and puts them in place of those on screen, then calls `after`; runs once at a time, and
+/// once more if it was asked for in between.
 pub fn catch_up(
-    thread: ThreadId,
+    part: Part,
     head: RwSignal<Head>,
     menu: RwSignal<String>,
     more: RwSignal<bool>,
     shown: RwSignal<Vec<Shown>>,
     unsent: RwSignal<Vec<Unsent>>,
+    after: impl Fn() + Clone + Send + Sync + 'static,
 ) -> impl Fn() + Clone + Send + Sync + 'static {
     let running = StoredValue::new(false);
     let again = StoredValue::new(false);
-    let read = move |page: Transcript| {
+    let Part { thread, before, at } = part;
+    let read = move |page: Transcript, sent: Vec<ClientId>| {
         head.try_set(page.thread);
         if menu.try_with_untracked(|now| *now != page.menu) == Some(true) {
             menu.set(page.menu);
@@ -90,6 +101,10 @@ pub fn catch_up(
             if let Some(client) = view.client_id.filter(|_| view.role == Role::User) {
                 unsent::drop_one(thread, unsent, client);
             }
+        }
+        // What had arrived before this was read and is not in it stands on another branch.
+        for client in sent {
+            unsent::drop_one(thread, unsent, client);
         }
         let whole = page.more;
         if shown.try_update(|all| merge(all, page.messages)) == Some(false) {
@@ -102,11 +117,16 @@ pub fn catch_up(
             return;
         }
         running.set_value(true);
+        let after = after.clone();
         spawn_local(async move {
             loop {
                 again.try_set_value(false);
-                match open_thread(thread, None).await {
-                    Ok(page) => read(page),
+                let sent = unsent.try_with_untracked(|all| all.iter().filter(|u| u.sent).map(|u| u.client).collect());
+                match open_thread(thread, before, at).await {
+                    Ok(page) => {
+                        read(page, sent.unwrap_or_default());
+                        after();
+                    }
                     // What happened is not on screen yet: it is tried again until it is.
                     Err(AppError::Unavailable | AppError::Internal { .. } | AppError::TooMany { .. }) => {
                         pause().await;
@@ -119,6 +139,25 @@ pub fn catch_up(
                 }
             }
             running.try_set_value(false);
+        });
+    }
+}
+
+/// Reads one message again that stands above those that [`catch_up`] reads.
+pub fn read_again(thread: ThreadId, message: MessageId, shown: RwSignal<Vec<Shown>>) {
+    let next = shown.with_untracked(|all| {
+        let at = all.iter().position(|s| s.id == message)?;
+        all.get(at + 1).map(|s| s.id).filter(|_| at + (TRANSCRIPT_PAGE as usize) < all.len())
+    });
+    if let Some(next) = next {
+        spawn_local(async move {
+            let page = open_thread(thread, Some(next), None).await;
+            for view in page.into_iter().flat_map(|page| page.messages) {
+                let known = shown.try_with_untracked(|all| all.iter().find(|s| s.id == view.id).cloned()).flatten();
+                if let Some(known) = known {
+                    known.read(view);
+                }
+            }
         });
     }
 }

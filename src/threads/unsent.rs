@@ -10,7 +10,7 @@ use super::transcript::Shown;
 use crate::{
     error::AppError,
     json,
-    types::{ClientId, ThreadId},
+    types::{ClientId, MessageId, ThreadId},
 };
 
 /// A message on its way; `failed` says why it did not arrive, `waiting` that an answer has to be finished first.
@@ -21,6 +21,12 @@ pub struct Unsent {
     pub failed: Option<AppError>,
     #[serde(default)]
     pub waiting: bool,
+    /// The server has it.
+    #[serde(default)]
+    pub sent: bool,
+    /// What was last on screen when it was written: it is said to that.
+    #[serde(default)]
+    pub after: Option<MessageId>,
 }
 
 /// Whose the storage is, once that is known: before, nothing is taken from it.
@@ -58,7 +64,7 @@ pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
     };
     let mut found: Vec<Unsent> = json::read(&json).unwrap_or_default();
     found.retain(|u| {
-        let arrived = shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client));
+        let arrived = u.sent || shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client));
         if arrived {
             keep(thread, u.client, None);
         }
@@ -68,6 +74,25 @@ pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
         unsent.failed.get_or_insert(AppError::Unavailable);
     }
     list.set(found);
+}
+
+/// Takes over what another window does to what waits: its owner may take it back there, or write one more. Browser only.
+pub fn follow(thread: ThreadId, list: RwSignal<Vec<Unsent>>) {
+    let handle = window_event_listener(leptos::ev::storage, move |event| {
+        if event.key() != Some(unsent_key(thread)) {
+            return;
+        }
+        let parse = |json: Option<String>| json.and_then(|j| json::read::<Vec<Unsent>>(&j).ok()).unwrap_or_default();
+        let (old, mut new) = (parse(event.old_value()), parse(event.new_value()));
+        list.try_update(|all| {
+            all.retain(|u| {
+                !u.waiting || new.iter().any(|n| n.client == u.client) || old.iter().all(|o| o.client != u.client)
+            });
+            new.retain(|n| n.waiting && old.iter().chain(&*all).all(|known| known.client != n.client));
+            all.append(&mut new);
+        });
+    });
+    on_cleanup(move || handle.remove());
 }
 
 /// Adds one, or replaces the one with the same id.

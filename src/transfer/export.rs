@@ -141,13 +141,22 @@ impl Writing {
         *first = false;
         self.put(begin).await?;
         let mut after = 0;
+        let mut lane = self.state.lanes.user(&self.opening).await?;
+        // To be read: what is shown. To be imported: everything.
+        let shown = match self.form {
+            Form::Markdown => Some(sql::shown(&mut lane, head.id).await?),
+            Form::Json => None,
+        };
+        lane.commit().await?;
         loop {
             let mut lane = self.state.lanes.user(&self.opening).await?;
             let page = sql::said(&mut lane, head.id, after, PAGE).await?;
             lane.commit().await?;
             let mut text = String::new();
             for (seq, said) in &page {
-                self.message(&mut text, said, after == 0);
+                if shown.as_ref().is_none_or(|shown| shown.contains(&said.id)) {
+                    self.message(&mut text, said, after == 0);
+                }
                 after = *seq;
             }
             self.put(text).await?;

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use sqlx::types::{Json, time::OffsetDateTime};
 
 use super::model::{ImportRow, Said};
@@ -60,6 +62,25 @@ pub async fn said(lane: &mut UserLane, thread: ThreadId, after: i64, limit: i64)
         (seq, Said { id: id.to_string(), parent: parent.map(|p| p.to_string()), role, text, at })
     };
     Ok(rows.into_iter().map(said).collect())
+}
+
+/// The messages of the branch that is shown.
+pub async fn shown(lane: &mut UserLane, thread: ThreadId) -> Result<HashSet<String>, AppError> {
+    let path: Vec<MessageId> = sqlx::query_scalar(
+        "with recursive leaf as materialized (
+             select coalesce(t.leaf_id, (select x.id from app.messages x where x.thread_id = $1 order by x.seq desc limit 1)) as id
+               from app.threads t where t.id = $1
+         ), path as (
+             select m.id, m.parent_id from leaf l join app.messages m on m.id = l.id and m.thread_id = $1
+             union all
+             select m.id, m.parent_id from path p join app.messages m on m.id = p.parent_id and m.thread_id = $1
+         )
+         select p.id from path p",
+    )
+    .bind(thread)
+    .fetch_all(lane.conn())
+    .await?;
+    Ok(path.into_iter().map(|id| id.to_string()).collect())
 }
 
 pub async fn begin(lane: &mut UserLane, name: &str) -> Result<ImportId, AppError> {
