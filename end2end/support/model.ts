@@ -1,6 +1,7 @@
 // A model server that speaks OpenAI's chat completions. The last message decides what it does:
 //   HOLD <key>        the first half of an answer, then nothing until the test releases the key, then the rest
 //   HOLD <key> BLOCKS the same in Markdown: complete blocks, then one that is not
+//   HOLD <key> CODE   the same, cut in the middle of a block of code
 //   WORDS <n>         n words, one piece each
 //   FAIL <status> <key>  that status until the test heals the key; then an answer
 //   CUT               some words, then the connection breaks
@@ -19,6 +20,8 @@ export const healed = (key: string) => `The second try of ${key} worked.`;
 
 export const BLOCKS = "## Done already\n\n- one\n- **two**\n\nThis *paragraph* is still";
 const BLOCKS_END = " being written.\n";
+const CODE = "Like this:\n\n```rust\nfn main() {\n    let unfinished";
+const CODE_END = " = 1;\n}\n```\n";
 
 export const MARKDOWN = `## Three kinds of trees
 
@@ -123,13 +126,13 @@ export class FakeModel {
     const count = /WORDS (\d+)/.exec(text);
     if (hold) {
       const key = hold[1];
-      const blocks = /\bBLOCKS\b/.test(text);
-      await say(pieces(blocks ? BLOCKS : firstHalf(key)));
+      const [first, second] = /\bBLOCKS\b/.test(text) ? [BLOCKS, BLOCKS_END] : /\bCODE\b/.test(text) ? [CODE, CODE_END] : [firstHalf(key), secondHalf(key)];
+      await say(pieces(first));
       if (!this.released.has(key)) {
         await Promise.race([gone, new Promise<void>((go) => this.held.set(key, go))]);
         this.held.delete(key);
       }
-      await say(pieces(blocks ? BLOCKS_END : secondHalf(key)));
+      await say(pieces(second));
     } else if (count) {
       await say(pieces(words(Number(count[1]))));
     } else if (fail) {

@@ -405,10 +405,11 @@ pub async fn list_sessions() -> Result<Vec<SessionRow>, AppError> {
 pub async fn revoke_session(session: SessionId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::revoke(&mut lane, session).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     leptos_axum::redirect("/account/sessions?done=revoked");
     Ok(())
 }
@@ -418,10 +419,11 @@ pub async fn revoke_session(session: SessionId) -> Result<(), AppError> {
 pub async fn revoke_others() -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, session, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::revoke_others(&mut lane, session::here()).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     leptos_axum::redirect("/account/sessions?done=alone");
     Ok(())
 }

@@ -58,10 +58,11 @@ pub async fn change_folder(
 pub async fn delete_folder(folder: FolderId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::delete(&mut lane, folder).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     leptos_axum::redirect("/folders");
     Ok(())
 }

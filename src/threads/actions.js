@@ -110,7 +110,8 @@ export function attend(root, done) {
   carryOver(root);
   const ledTo = root.querySelector(`[data-message="${root.dataset.at}"]`);
   ledTo?.classList.add("led-to");
-  ledTo?.scrollIntoView({ block: "center" });
+  const lead = () => (root.isConnected ? ledTo.scrollIntoView({ block: "center" }) : requestAnimationFrame(lead));
+  if (ledTo) lead();
   // The next page above is there before somebody reaches it.
   const scroller = root.querySelector(".scroller");
   scroller?.addEventListener("scroll", () => {

@@ -23,7 +23,7 @@ pub async fn open_thread(
         server::{lanes, state},
         ui::form::FormBack,
     };
-    let (back, zone) = (use_context::<FormBack>(), state::zone());
+    let (back, zone, state) = (use_context::<FormBack>(), state::zone(), state::current()?);
     let mut lane = lanes::user().await?;
     let live = live::start(&mut lane).await?;
     let row = sql::thread(&mut lane, thread).await?;
@@ -40,9 +40,9 @@ pub async fn open_thread(
     }
     lane.commit().await?;
     let messages = markdown::render(thread, messages, back.clone()).await?;
-    let answerer = state::current()?.answerer.clone();
-    let menu = actions::menu(&row, &Options { model, models: answerer.models(), instructions }, back.as_ref());
-    let used = model::used(newest, all, answerer.context());
+    let models = state.answerer.models();
+    let menu = actions::menu(&row, &Options { model, models, instructions }, back.as_ref());
+    let used = model::used(newest, all, state.answerer.context());
     let thread = Head { id: row.id, title: row.title, answering: row.answering, used };
     Ok(Transcript { thread, messages, more, older, live, menu })
 }
@@ -136,10 +136,11 @@ pub async fn answer_again(
 pub async fn choose_branch(to: MessageId) -> Result<(), AppError> {
     use super::{actions, sql};
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     let thread = sql::choose_branch(&mut lane, to).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     leptos_axum::redirect(&actions::address(thread, to));
     Ok(())
 }
@@ -149,10 +150,11 @@ pub async fn choose_branch(to: MessageId) -> Result<(), AppError> {
 pub async fn delete_message(message: MessageId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::delete_message(&mut lane, message).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     Ok(())
 }
 
@@ -161,10 +163,11 @@ pub async fn delete_message(message: MessageId) -> Result<(), AppError> {
 pub async fn fork_thread(message: MessageId, client: ClientId) -> Result<ThreadId, AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     let fork = sql::fork(&mut lane, message, client).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     leptos_axum::redirect(&format!("/chat/{fork}"));
     Ok(fork)
 }
@@ -174,10 +177,11 @@ pub async fn fork_thread(message: MessageId, client: ClientId) -> Result<ThreadI
 pub async fn thumb_answer(message: MessageId, up: Option<bool>) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::thumb(&mut lane, message, up).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     Ok(())
 }
 
@@ -214,11 +218,12 @@ pub async fn set_options(thread: ThreadId, model: Option<String>, instructions: 
 pub async fn stop_answer(thread: ThreadId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::thread(&mut lane, thread).await?;
     sql::stop(&mut lane, thread).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     Ok(())
 }
 
@@ -227,10 +232,11 @@ pub async fn rename_thread(thread: ThreadId, title: String) -> Result<(), AppErr
     use super::{model, sql};
     use crate::server::{lanes, state};
     let title = model::title(&title)?;
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::rename(&mut lane, thread, &title).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     Ok(())
 }
 
@@ -269,8 +275,9 @@ pub async fn list_threads(
 pub async fn read_thread(thread: ThreadId) -> Result<ThreadRow, AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let zone = state::zone();
     let mut lane = lanes::user().await?;
-    let row = sql::line(&mut lane, thread, &state::zone()).await?;
+    let row = sql::line(&mut lane, thread, &zone).await?;
     lane.commit().await?;
     Ok(row)
 }
@@ -287,8 +294,9 @@ pub async fn search_threads(query: String, #[server(default)] all: bool) -> Resu
     if query.chars().count() > QUERY_MAX || query.contains('\0') {
         return Err(AppError::invalid("q", "Look for 200 characters at most."));
     }
+    let zone = state::zone();
     let mut lane = lanes::user().await?;
-    let hits = sql::search(&mut lane, &state::zone(), &query, if all { FOUND_MAX } else { FOUND_PAGE }).await?;
+    let hits = sql::search(&mut lane, &zone, &query, if all { FOUND_MAX } else { FOUND_PAGE }).await?;
     lane.commit().await?;
     Ok(snippet::found(hits, &query))
 }
@@ -342,10 +350,11 @@ pub async fn file_threads(
     }
     let folder = Some(folder).filter(|id| !id.is_empty()).map(|id| id.parse()).transpose();
     let folder = folder.map_err(|_| AppError::invalid("folder", "This is no folder."))?;
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::file(&mut lane, &threads, act, folder).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     // Away from the chat that is gone, or that would be read again at once.
     if matches!(act, Act::Archive | Act::Delete | Act::Unread) {
         leptos_axum::redirect("/chat");
@@ -358,10 +367,11 @@ pub async fn file_threads(
 pub async fn delete_thread(thread: ThreadId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
+    let state = state::current()?;
     let mut lane = lanes::user().await?;
     sql::file(&mut lane, &[thread], Act::Delete, None).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    state.hub.wake();
     leptos_axum::redirect("/chat");
     Ok(())
 }
