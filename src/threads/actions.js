@@ -110,8 +110,8 @@ export function attend(root, done) {
   carryOver(root);
   const ledTo = root.querySelector(`[data-message="${root.dataset.at}"]`);
   ledTo?.classList.add("led-to");
-  const lead = () => (root.isConnected ? ledTo.scrollIntoView({ block: "center" }) : requestAnimationFrame(lead));
-  if (ledTo) lead();
+  // Once it is laid out: before, it may still be moved to its place, which would scroll back.
+  if (ledTo) requestAnimationFrame(() => requestAnimationFrame(() => ledTo.scrollIntoView({ block: "center" })));
   // The next page above is there before somebody reaches it.
   const scroller = root.querySelector(".scroller");
   scroller?.addEventListener("scroll", () => {
