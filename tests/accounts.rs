@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
+use moat::server::keys::RefreshToken;
 use serde_json::json;
 use sqlx::Executor;
 
@@ -132,6 +133,75 @@ async fn a_refresh_token_is_spent_for_one_child_and_for_the_same_one_within_ten_
     assert_eq!(first.refresh, again.refresh);
     assert_eq!(first.session, ada.session);
     assert_eq!(app.call(Some(&first), "accounts/server_fns/whoami", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_spent_token_is_forgiven_for_ten_seconds_and_not_for_longer() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let parent = RefreshToken::parse(&ada.refresh).unwrap();
+    let child = app.state.keys.child(&parent);
+    refresh(&app, &ada, &ada.refresh).await.unwrap();
+    let mut conn = app.db.superuser().await;
+    for (ago, outcome) in [(9, "ok"), (11, "reused")] {
+        // Side by side in the database, so that a slow machine does not make the seconds more.
+        conn.execute(
+            "begin; select set_config('request.jwt.claims', '{\"role\": \"service\", \"reason\": \"sign_in\"}', true)",
+        )
+        .await
+        .unwrap();
+        sqlx::query(
+            "update app.refresh_tokens set used_at = clock_timestamp() - make_interval(secs => $1) where hash = $2",
+        )
+        .bind(f64::from(ago))
+        .bind(parent.hash().as_slice())
+        .execute(&mut conn)
+        .await
+        .unwrap();
+        let found: String = sqlx::query_scalar("select outcome from app.rotate_session($1, $2, '')")
+            .bind(parent.hash().as_slice())
+            .bind(child.hash().as_slice())
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        conn.execute("commit").await.unwrap();
+        assert_eq!(found, outcome, "{ago} s after it was spent");
+        assert_eq!(app.count("select count(*) from app.refresh_tokens").await, 2, "no second child");
+        let lives = app.count("select count(*) from app.sessions where revoked_at is null").await;
+        assert_eq!(lives, i64::from(outcome == "ok"));
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_has_run_out_is_not_renewed() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    app.db.superuser().await.execute("update app.sessions set expires_at = now()").await.unwrap();
+    assert!(refresh(&app, &ada, &ada.refresh).await.is_none());
+    assert_eq!(app.count("select count(*) from app.refresh_tokens").await, 1);
+    assert_eq!(app.count("select count(*) from app.sessions where expires_at > now()").await, 0);
+}
+
+#[tokio::test]
+async fn accounts_are_made_from_one_address_only_so_fast() {
+    let app = App::new().await;
+    app.sign_up("ada@example.org").await;
+    let sign_up = async |seconds: i32, email: &str| {
+        sqlx::query("update app.rate_limits set free_at = clock_timestamp() + make_interval(secs => $1) where key like 'sign-up:%'")
+            .bind(f64::from(seconds))
+            .execute(&mut app.db.superuser().await)
+            .await
+            .unwrap();
+        app.call(None, SIGN_UP, &[("email", email), ("password", PASSWORD)]).await
+    };
+    // Thirty at once and then one in ten seconds: with 29 of them taken there is one left, with 30 there is none.
+    assert_eq!(sign_up(290, "bob@example.org").await.status, 200);
+    let refused = sign_up(300, "eve@example.org").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.body);
+    let wait: u64 = refused.headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+    assert!(refused.cookies().is_empty());
+    assert_eq!(app.count("select count(*) from app.users").await, 2);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -13,9 +13,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use futures::StreamExt;
-use moat::server::openai::OpenAi;
+use futures::{StreamExt, stream::BoxStream};
+use moat::{
+    answers::{
+        answerer::{AnswerError, Answerer, Turn},
+        run, sql,
+    },
+    server::{lanes::Reason, openai::OpenAi},
+    types::GenerationId,
+};
 use serde_json::{Value, json};
+use sqlx::Executor;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -29,6 +37,7 @@ pub struct Model(Arc<Inner>);
 struct Inner {
     manner: Mutex<Manner>,
     requests: Mutex<Vec<(HeaderMap, Value)>>,
+    refused: Mutex<Option<Instant>>,
     go_on: Notify,
 }
 
@@ -42,6 +51,10 @@ pub enum Manner {
     Hold(Vec<String>, Vec<String>),
     Cut(Vec<String>),
     Raw(String),
+    /// This, and then neither more nor an end.
+    Stuck(String),
+    /// Refuses whoever comes before the second is over that it asks them to wait, then these pieces.
+    Busy(Vec<String>),
     Status(u16, Option<&'static str>),
     /// 400, with this body.
     Refuse(&'static str),
@@ -95,6 +108,17 @@ async fn answer(State(model): State<Model>, headers: HeaderMap, Json(body): Json
         Manner::Hold(pieces, rest) => (pieces, Some(rest), true),
         Manner::Cut(pieces) => (pieces, None, false),
         Manner::Raw(text) => return text.into_response(),
+        Manner::Stuck(text) => {
+            let text = futures::stream::iter([Ok::<_, std::io::Error>(text)]);
+            return Body::from_stream(text.chain(futures::stream::pending())).into_response();
+        }
+        Manner::Busy(pieces) => {
+            let refused = *model.0.refused.lock().unwrap().get_or_insert_with(Instant::now);
+            if refused.elapsed() < Duration::from_secs(1) {
+                return refusal(429, Some("1"));
+            }
+            (pieces, None, true)
+        }
         Manner::Status(status, retry) => return refusal(status, retry),
         Manner::Refuse(body) => return (StatusCode::BAD_REQUEST, body).into_response(),
         Manner::Uncounted(_) if counted => {
@@ -229,8 +253,6 @@ async fn only_the_callers_own_history_goes_out_and_no_id_with_it() {
 
 #[tokio::test]
 async fn the_answerer_is_told_whose_turn_it_is() {
-    use futures::stream::BoxStream;
-    use moat::answers::answerer::{AnswerError, Answerer, Piece, Turn};
     #[derive(Default)]
     struct Listener(Arc<Mutex<Vec<Turn>>>);
     impl Answerer for Listener {
@@ -266,10 +288,13 @@ async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_ke
         (Manner::Raw(format!("{}data: {{not json\n\n", line("a piece"))), "failed", "no answer", "a piece"),
         (Manner::Raw("<html>a proxy's page</html>".into()), "failed", "broke off", ""),
         (Manner::Raw(format!("data: {}\n\n", "x".repeat(2_000_000))), "failed", "no answer", ""),
+        // A line without an end is not kept until there is one.
+        (Manner::Stuck("data: ".to_owned() + &"x".repeat(2_000_000)), "failed", "no answer", ""),
         (Manner::Status(401, None), "failed", "refused the request (status 401)", ""),
         (Manner::Status(500, None), "failed", "refused the request (status 500)", ""),
         (Manner::Status(429, Some("60")), "failed", "Try again in 60 s", ""),
         (Manner::Then(429, Some("0"), one()), "done", "", "a piece"),
+        (Manner::Busy(one()), "done", "", "a piece"),
         (Manner::Then(500, None, one()), "done", "", "a piece"),
         (Manner::Raw(format!("{}{}", line("a piece"), ended("length"))), "failed", "Go on", "a piece"),
         (Manner::Raw(format!("{}{}", line("a piece"), ended("content_filter"))), "failed", "withheld", "a piece"),
@@ -399,7 +424,6 @@ async fn an_answer_stops_when_it_is_asked_to_even_while_nothing_comes() {
 
 #[tokio::test]
 async fn an_answer_goes_on_when_its_user_signs_out_and_ends_when_the_account_is_closed() {
-    use sqlx::Executor;
     let (app, model) = app_with_model().await;
     let ada = app.sign_up("ada@example.org").await;
     model.next(Manner::Hold(vec!["begun".into()], vec![" and done".into()]));
@@ -422,6 +446,112 @@ async fn an_answer_goes_on_when_its_user_signs_out_and_ends_when_the_account_is_
         .await
         .unwrap();
     assert_eq!(chunks, ["begun"], "nothing was written for a closed account");
+}
+
+/// Says nothing for as long as the test likes, then one thing.
+struct Silent(Arc<Notify>);
+
+impl Answerer for Silent {
+    fn model(&self) -> &str {
+        "silent"
+    }
+
+    fn answer(&self, _: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+        let go_on = self.0.clone();
+        futures::stream::once(async move {
+            go_on.notified().await;
+            Ok("at last".to_owned())
+        })
+        .boxed()
+    }
+}
+
+async fn app_with_silence() -> (App, Arc<Notify>) {
+    let (db, go_on) = (Db::new().await, Arc::new(Notify::new()));
+    let mut state = moat::server::boot::state(config(&[]), db.lanes(8), SECRET).unwrap();
+    state.answerer = Arc::new(Silent(go_on.clone()));
+    (App::of(db, state).await, go_on)
+}
+
+#[tokio::test]
+async fn an_answer_that_is_silent_for_longer_than_its_lease_is_still_its_writers() {
+    let (app, go_on) = app_with_silence().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = ask(&app, &ada, "go").await;
+    let lapsed = "update app.generations set lease_until = now() - interval '1 second'";
+    app.db.superuser().await.execute(lapsed).await.unwrap();
+    app.until("the lease's renewal", async || {
+        (app.count("select count(*) from app.generations where lease_until > now()").await == 1).then_some(())
+    })
+    .await;
+    run::sweep(&app.state).await.unwrap();
+    go_on.notify_one();
+    let answer = last(&app, &ada, &thread, "the end", |m| m["status"] != "running").await;
+    assert_eq!((answer["status"].as_str(), answer["html"].as_str()), (Some("done"), Some("<p>at last</p>\n")));
+}
+
+#[tokio::test]
+async fn of_two_messages_at_once_one_is_answered_and_the_other_is_told_what_it_would_hear_later() {
+    let (app, go_on) = app_with_silence().await;
+    let app = Arc::new(app);
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = ask(&app, &ada, "first").await;
+    go_on.notify_one();
+    last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    let send = |text: &'static str| {
+        let (app, ada, thread) = (app.clone(), ada.clone(), thread.clone());
+        let client = Uuid::new_v4().to_string();
+        tokio::spawn(async move {
+            let fields = [("thread", thread.as_str()), ("client", &client), ("text", text)];
+            app.call(Some(&ada), "threads/server_fns/send_message", &fields).await
+        })
+    };
+    // Somebody holds the thread until both wait for it.
+    let mut holder = app.db.superuser().await;
+    holder.execute("begin; select from app.threads for update").await.unwrap();
+    let both = [send("one window"), send("another window")];
+    app.until("both wait", async || {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        (app.count(waiting).await == 2).then_some(())
+    })
+    .await;
+    holder.execute("commit").await.unwrap();
+    let mut answers: Vec<_> = futures::future::join_all(both).await.into_iter().map(Result::unwrap).collect();
+    answers.sort_by_key(|answer| answer.status);
+    assert_eq!(answers.iter().map(|a| a.status.as_u16()).collect::<Vec<_>>(), [200, 409]);
+    let later = send("a third, later").await.unwrap();
+    assert_eq!((later.status, &later.body), (answers[1].status, &answers[1].body));
+    assert!(later.body.contains("An answer is still being written"), "{}", later.body);
+    assert_eq!(app.count("select count(*) from app.messages").await, 4, "what was refused is not stored");
+    go_on.notify_one();
+    last(&app, &ada, &thread, "the end", |m| m["seq"] == 4 && m["status"] == "done").await;
+}
+
+#[tokio::test]
+async fn nothing_is_added_to_an_answer_that_is_over() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    model.next(Manner::Say(vec!["all of it".into()]));
+    let thread = ask(&app, &ada, "go").await;
+    last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
+    let (generation, lease): (GenerationId, String) =
+        sqlx::query_as("select id, lease_until::text from app.generations")
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap();
+    for text in ["more", ""] {
+        let mut lane = app.state.lanes.service(Reason::Generation(ada.id)).await.unwrap();
+        assert!(!sql::append(&mut lane, generation, 9, text).await.unwrap(), "a late writer is told to stop");
+        lane.commit().await.unwrap();
+    }
+    assert_eq!(app.count("select count(*) from app.generation_chunks").await, 0);
+    let after: String = sqlx::query_scalar("select lease_until::text from app.generations")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(after, lease);
+    assert_eq!(stored(&app).await, "all of it");
 }
 
 #[tokio::test]

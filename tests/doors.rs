@@ -9,11 +9,14 @@ use axum::{
 use moat::server::{
     forms::FORMS,
     jwt::Claims,
+    lanes::Lanes,
+    postgres::{SERVICE_LOGIN, USER_LOGIN},
     router::{OPEN_SERVER_FNS, ROUTES, Serves},
 };
 use serde_json::json;
+use sqlx::Executor;
 
-use crate::harness::{App, post, raw_post};
+use crate::harness::{App, Db, SECRET, config, post, raw_post};
 
 fn server_fns() -> BTreeSet<&'static str> {
     leptos::server_fn::axum::server_fn_paths().map(|(path, _)| path).collect()
@@ -258,6 +261,7 @@ async fn every_answer_tells_the_browser_what_it_may_do() {
         assert!(
             policy.contains("frame-ancestors 'none'")
                 && policy.contains("base-uri 'none'")
+                && policy.contains("form-action 'self'")
                 && policy.contains("default-src 'none'")
         );
         assert_eq!(answer.headers["x-content-type-options"], "nosniff");
@@ -269,6 +273,67 @@ async fn every_answer_tells_the_browser_what_it_may_do() {
         nonces.insert(nonce.to_owned());
     }
     assert_eq!(nonces.len(), 5, "a nonce is used once");
+}
+
+#[tokio::test]
+async fn a_fault_of_ours_is_answered_with_its_id_and_with_the_headers_of_every_answer() {
+    use futures::stream::BoxStream;
+    use moat::answers::answerer::{AnswerError, Answerer, Turn};
+    struct Broken;
+    impl Answerer for Broken {
+        fn model(&self) -> &str {
+            panic!("broken on purpose")
+        }
+        fn answer(&self, _: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+            panic!("broken on purpose")
+        }
+    }
+    let db = Db::new().await;
+    let mut state = moat::server::boot::state(config(&[]), db.lanes(8), SECRET).unwrap();
+    state.answerer = std::sync::Arc::new(Broken);
+    let app = App::of(db, state).await;
+    let ada = app.sign_up("ada@example.org").await;
+    let fields = [("client", "20000000-0000-4000-8000-000000000001"), ("text", "hello")];
+    let answer = app.call(Some(&ada), "threads/server_fns/start_thread", &fields).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{}", answer.body);
+    assert_eq!(answer.json()["error"], "internal");
+    assert_eq!(answer.json()["id"].as_str().unwrap().len(), 8);
+    assert!(!answer.body.contains("on purpose"));
+    let whole = app.page(None, "/healthz").await;
+    for name in whole.headers.keys().filter(|name| *name != header::CONTENT_LENGTH) {
+        assert!(answer.headers.contains_key(name), "{name} is missing: {:?}", answer.headers);
+    }
+    assert!(answer.headers.contains_key("content-security-policy"));
+}
+
+#[tokio::test]
+async fn a_server_without_its_database_says_that_it_is_alive_and_not_ready_and_is_ready_again_by_itself() {
+    let app = App::new().await;
+    let look =
+        async || (app.page(None, "/healthz").await.status.as_u16(), app.page(None, "/readyz").await.status.as_u16());
+    assert_eq!(look().await, (200, 200));
+    let options = app.db.options("postgres");
+    let name = options.get_database().unwrap().to_owned();
+    let mut outside =
+        <sqlx::PgConnection as sqlx::Connection>::connect_with(&options.database("postgres")).await.unwrap();
+    let mut admin = async |statement: String| {
+        outside.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
+    };
+    let cut_off = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+    admin(format!("alter database {name} allow_connections false")).await;
+    admin(cut_off.clone()).await;
+    assert_eq!(look().await, (200, 503));
+    admin(format!("alter database {name} allow_connections true")).await;
+    assert_eq!(look().await, (200, 200));
+    // Connections that died in the meantime are no reason not to be ready.
+    admin(cut_off).await;
+    assert_eq!(look().await, (200, 200));
+    // Each of the two logins counts.
+    let (user, service) = (app.db.options(USER_LOGIN), app.db.options(SERVICE_LOGIN));
+    let unknown = app.db.options("nobody_of_this_name");
+    assert!(Lanes::new(user.clone(), service.clone(), 1).ready().await);
+    assert!(!Lanes::new(unknown.clone(), service, 1).ready().await);
+    assert!(!Lanes::new(user, unknown, 1).ready().await);
 }
 
 #[tokio::test]

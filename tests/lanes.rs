@@ -7,9 +7,14 @@ use moat::{
     server::lanes::{Lanes, Opening, Reason},
     types::{SessionId, UserId},
 };
-use sqlx::Executor;
+use sqlx::{Executor, postgres::PgConnectOptions};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, UnixStream},
+    sync::watch,
+};
 
-use crate::harness::Db;
+use crate::harness::{DEADLINE, Db};
 
 const ADA: &str = "00000000-0000-4000-8000-0000000000ad";
 
@@ -195,4 +200,103 @@ async fn somebody_elses_living_session_opens_no_lane() {
     let mixed = Opening { session: Some(bobs), ..opening.clone() };
     assert_eq!(lanes.user(&mixed).await.err(), Some(AppError::Unauthenticated));
     assert!(lanes.user(&opening).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_for_too_long_is_no_fault_of_ours() {
+    let db = Db::new().await;
+    let opening = ada(&db).await;
+    let lanes = db.lanes(1);
+    let mut holder = db.superuser().await;
+    holder.execute("begin; select from app.threads for update").await.unwrap();
+    let mut lane = lanes.user(&opening).await.unwrap();
+    lane.conn().execute("set local lock_timeout = 20").await.unwrap();
+    let error: AppError = lane.conn().execute("update app.threads set title = 'mine'").await.unwrap_err().into();
+    assert_eq!(error, AppError::Unavailable);
+}
+
+/// The database as a host that can go away without a word: while it is away, nothing passes in either direction.
+async fn host(db: &Db) -> (PgConnectOptions, watch::Sender<bool>) {
+    async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut away: watch::Receiver<bool>) {
+        let mut piece = [0; 8192];
+        while let Ok(n @ 1..) = from.read(&mut piece).await {
+            if away.wait_for(|away| !away).await.is_err() || to.write_all(&piece[..n]).await.is_err() {
+                return;
+            }
+        }
+        drop(to.shutdown().await);
+    }
+    let behind = db.options("moat_user");
+    let socket = behind.get_socket().unwrap().join(format!(".s.PGSQL.{}", behind.get_port()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(listener.local_addr().unwrap().port())
+        .username("moat_user")
+        .database(behind.get_database().unwrap());
+    let (away, watched) = watch::channel(false);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = UnixStream::connect(&socket).await.unwrap().into_split();
+            tokio::spawn(pass(from_client, to_server, watched.clone()));
+            tokio::spawn(pass(from_server, to_client, watched.clone()));
+        }
+    });
+    (options, away)
+}
+
+#[tokio::test]
+async fn a_lane_is_not_waited_for_when_the_databases_host_has_gone_without_a_word() {
+    let db = Db::new().await;
+    let opening = ada(&db).await;
+    let (options, away) = host(&db).await;
+    let lanes = Lanes::new(options.clone(), options, 2);
+    // Both connections are made, and given back.
+    let both = tokio::join!(lanes.user(&opening), lanes.user(&opening));
+    tokio::join!(both.0.unwrap().commit(), both.1.unwrap().commit()).0.unwrap();
+    away.send(true).unwrap();
+    let opened = tokio::time::timeout(DEADLINE, lanes.user(&opening)).await.expect("an end of waiting");
+    assert_eq!(opened.err(), Some(AppError::Unavailable));
+    away.send(false).unwrap();
+    assert!(lanes.user(&opening).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_connection_that_has_grown_old_while_nobody_used_it_is_closed_and_made_anew() {
+    let db = Db::new().await;
+    let opening = ada(&db).await;
+    let lifetime = Duration::from_millis(300);
+    let lanes = Lanes::with_lifetime(db.options("moat_user"), db.options("moat_service"), 2, lifetime);
+    let pid = async |lane: &mut moat::server::lanes::UserLane| -> i32 {
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(lane.conn()).await.unwrap()
+    };
+    let (one, two) = tokio::join!(lanes.user(&opening), lanes.user(&opening));
+    let (mut one, mut two) = (one.unwrap(), two.unwrap());
+    let old = [pid(&mut one).await, pid(&mut two).await];
+    one.commit().await.unwrap();
+    two.commit().await.unwrap();
+    tokio::time::sleep(lifetime).await;
+    let mut lane = lanes.user(&opening).await.unwrap();
+    assert!(!old.contains(&pid(&mut lane).await));
+    let mut conn = db.superuser().await;
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        let left: i64 = sqlx::query_scalar("select count(*) from pg_stat_activity where pid = any($1)")
+            .bind(old)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        if left == 0 {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "an old connection is kept");
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_database_listens_on_no_port() {
+    let db = Db::new().await;
+    let shown: String = sqlx::query_scalar("show listen_addresses").fetch_one(&mut db.superuser().await).await.unwrap();
+    assert_eq!(shown, "");
 }

@@ -9,10 +9,15 @@ use axum::{
 use futures::StreamExt;
 use moat::{
     answers::run,
-    live::hub::{Hub, QUEUE},
+    live::{
+        hub::{Hub, QUEUE},
+        stream::TOO_MUCH,
+    },
+    server::{jobs, router},
 };
 use serde_json::Value;
 use sqlx::Executor;
+use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::{
@@ -28,12 +33,19 @@ struct Stream {
 
 impl Stream {
     async fn open(app: &App, who: &Person, after: Option<i64>, last_event_id: Option<i64>) -> Self {
+        Self::of(app.open(Self::request(who, after, last_event_id)).await)
+    }
+
+    fn request(who: &Person, after: Option<i64>, last_event_id: Option<i64>) -> Request<Body> {
         let path = after.map_or_else(|| "/live".to_owned(), |after| format!("/live?after={after}"));
         let mut request = Request::get(path).header(header::COOKIE, who.cookie());
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id.to_string());
         }
-        let response = app.open(request.body(Body::empty()).unwrap()).await;
+        request.body(Body::empty()).unwrap()
+    }
+
+    fn of(response: axum::response::Response) -> Self {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
         Self { body: response.into_body().into_data_stream(), rest: String::new() }
@@ -80,6 +92,35 @@ fn pieces(events: &[(i64, Value)]) -> (String, Vec<i64>) {
         chunks.iter().map(|e| e["text"].as_str().unwrap()).collect(),
         chunks.iter().map(|e| e["n"].as_i64().unwrap()).collect(),
     )
+}
+
+/// This many events of somebody's, waiting in the outbox.
+async fn tell(app: &App, who: &Person, many: usize) {
+    sqlx::query(
+        "insert into app.outbox (user_id, kind, payload) select $1, 'thread.changed', '{}' from generate_series(1, $2)",
+    )
+    .bind(who.id)
+    .bind(many as i64)
+    .execute(&mut app.db.superuser().await)
+    .await
+    .unwrap();
+    app.state.hub.wake();
+}
+
+/// Waits until this many events of everybody's are in the feed.
+async fn fed(app: &App, many: usize) {
+    app.until("the feed", async || (app.count("select count(*) from app.feed").await == many as i64).then_some(()))
+        .await;
+}
+
+async fn places(stream: &mut Stream, many: usize) -> Vec<i64> {
+    let mut places = Vec::new();
+    for _ in 0..many {
+        let (pos, event) = stream.next().await.expect("an event");
+        assert_eq!(event["kind"], "thread.changed");
+        places.push(pos);
+    }
+    places
 }
 
 async fn ask(app: &App, who: &Person, text: &str) -> String {
@@ -292,16 +333,8 @@ async fn a_listener_that_is_too_slow_is_told_to_read_anew_and_holds_up_nobody() 
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;
     let mut slow = app.state.hub.subscribe(ada.id, None).unwrap();
-    let many = QUEUE as i64 * 2;
-    sqlx::query(
-        "insert into app.outbox (user_id, kind, payload) select $1, 'thread.changed', '{}' from generate_series(1, $2)",
-    )
-    .bind(ada.id)
-    .bind(many)
-    .execute(&mut app.db.superuser().await)
-    .await
-    .unwrap();
-    app.state.hub.wake();
+    let many = QUEUE * 2;
+    tell(&app, &ada, many).await;
     app.until("the slow one is let go", async || (app.state.hub.subscribers() == 0).then_some(())).await;
     let mut heard = 0;
     while slow.events.recv().await.is_some() {
@@ -311,8 +344,100 @@ async fn a_listener_that_is_too_slow_is_told_to_read_anew_and_holds_up_nobody() 
     assert!(heard <= QUEUE);
     // Somebody who reads hears all of them.
     let mut stream = Stream::open(&app, &ada, Some(0), None).await;
-    for _ in 0..many {
-        assert_eq!(stream.next().await.unwrap().1["kind"], "thread.changed");
+    assert_eq!(places(&mut stream, many).await, (1..=many as i64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_stream_that_can_not_keep_up_is_told_to_read_anew_and_comes_back_to_where_it_was() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut slow = Stream::open(&app, &ada, None, None).await;
+    // Nobody reads it while these come.
+    tell(&app, &ada, QUEUE * 2).await;
+    app.until("the slow one is let go", async || (app.state.hub.subscribers() == 0).then_some(())).await;
+    let last = QUEUE as i64;
+    assert_eq!(places(&mut slow, QUEUE).await, (1..=last).collect::<Vec<_>>());
+    let (pos, event) = slow.next().await.expect("a word of why it ends");
+    assert_eq!((pos, event["kind"].as_str()), (last, Some("resync")));
+    assert_eq!(slow.next().await, None);
+    let mut again = Stream::open(&app, &ada, None, Some(pos)).await;
+    assert_eq!(places(&mut again, QUEUE).await, (last + 1..=last * 2).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn whoever_has_missed_too_much_reads_anew_and_whoever_has_missed_a_little_less_is_told_all_of_it() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    tell(&app, &ada, TOO_MUCH + 1).await;
+    fed(&app, TOO_MUCH + 1).await;
+    let end = TOO_MUCH as i64 + 1;
+    let mut late = Stream::open(&app, &ada, Some(0), None).await;
+    let (pos, event) = late.next().await.unwrap();
+    assert_eq!((pos, event["kind"].as_str()), (end, Some("resync")));
+    let mut just = Stream::open(&app, &ada, Some(1), None).await;
+    assert_eq!(places(&mut just, TOO_MUCH).await, (2..=end).collect::<Vec<_>>());
+    tell(&app, &ada, 1).await;
+    for stream in [&mut late, &mut just] {
+        assert_eq!(places(stream, 1).await, [end + 1], "what comes next");
+    }
+}
+
+#[tokio::test]
+async fn what_was_told_from_the_table_is_not_told_again_by_the_hub() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    // A process that knows where the feed ends and has not begun to hear it.
+    let mut state = app.state.clone();
+    state.hub = Hub::new(app.db.lanes(4));
+    let hub = state.hub.clone();
+    hub.prepare().await.unwrap();
+    tell(&app, &ada, 3).await;
+    fed(&app, 3).await;
+    let response = router::router(state).oneshot(Stream::request(&ada, Some(0), None)).await.unwrap();
+    let mut stream = Stream::of(response);
+    tokio::spawn(hub.run(app.state.stopping.clone()));
+    tell(&app, &ada, 1).await;
+    assert_eq!(places(&mut stream, 4).await, [1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn whoever_catches_up_is_told_of_their_own_chats_alone() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let hers = ask(&app, &ada, "How do I stop an answer?").await;
+    let his = ask(&app, &bob, "How do I rename a chat?").await;
+    app.until("both answers", async || {
+        (app.count("select count(*) from app.feed where kind = 'answer.ended'").await == 2).then_some(())
+    })
+    .await;
+    for (who, own) in [(&ada, hers), (&bob, his)] {
+        let told = Stream::open(&app, who, Some(0), None).await.until("answer.ended").await;
+        assert!(told.iter().all(|(_, event)| event["thread"] == own), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn forgetting_takes_what_is_old_and_leaves_what_is_young() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    tell(&app, &ada, 6).await;
+    tell(&app, &bob, 2).await;
+    fed(&app, 8).await;
+    sqlx::query("update app.feed set created_at = now() - interval '2 hours' where user_id = $1 and upos <= 3")
+        .bind(ada.id)
+        .execute(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    // The second time there is nothing old, and what was forgotten stays so.
+    for _ in 0..2 {
+        jobs::forget(&app.state).await.unwrap();
+        assert_eq!(app.count("select count(*) from app.feed").await, 5);
+        let mut knows = Stream::open(&app, &ada, Some(3), None).await;
+        assert_eq!(places(&mut knows, 3).await, [4, 5, 6]);
+        let (pos, event) = Stream::open(&app, &ada, Some(2), None).await.next().await.unwrap();
+        assert_eq!((pos, event["kind"].as_str()), (6, Some("resync")));
+        let mut his = Stream::open(&app, &bob, Some(0), None).await;
+        assert_eq!(places(&mut his, 2).await, [1, 2]);
     }
 }
 

@@ -42,11 +42,31 @@ fn moat(folder: &Path) -> Command {
 }
 
 fn run(folder: &Path, args: &[&str]) -> (bool, String) {
-    let output = moat(folder).args(args).output().unwrap();
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
-    )
+    let mut child = moat(folder).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let read = |mut out: Box<dyn Read + Send>| {
+        std::thread::spawn(move || {
+            let mut said = Vec::new();
+            out.read_to_end(&mut said).unwrap();
+            String::from_utf8_lossy(&said).into_owned()
+        })
+    };
+    let (out, err) = (read(Box::new(child.stdout.take().unwrap())), read(Box::new(child.stderr.take().unwrap())));
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if began.elapsed() > DEADLINE {
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    if status.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let said = out.join().unwrap() + &err.join().unwrap();
+    (status.unwrap_or_else(|| panic!("{args:?} did not end: {said}")).success(), said)
 }
 
 struct Server {
@@ -57,31 +77,34 @@ struct Server {
 
 impl Server {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
         // A port that was free a moment ago; the server says so in words if it is not any more.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = moat(folder)
             .env("MOAT_ADDR", format!("127.0.0.1:{port}"))
+            .envs(settings.iter().map(|(name, value)| (name, value.replace("PORT", &port.to_string()))))
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        let (mut address, mut demo) = (None, None);
+        let (mut begun, mut demo) = (false, None);
         let mut line = String::new();
-        while address.is_none() || !line.trim().is_empty() {
+        while !begun || !line.trim().is_empty() {
             line.clear();
             if out.read_line(&mut line).unwrap() == 0 {
                 panic!("the server ended: {:?}", child.wait());
             }
-            if let Some(at) = line.trim().strip_prefix("moat is at ") {
-                address = Some(at.to_owned());
-            }
+            begun |= line.trim().starts_with("moat is at ");
             if let Some(sign_in) = line.trim().strip_prefix("demo sign-in: ") {
                 demo = Some(sign_in.to_owned());
             }
         }
         std::thread::spawn(move || drop(out.read_to_end(&mut Vec::new())));
-        let server = Self { child, address: address.unwrap(), demo };
+        let server = Self { child, address: format!("http://127.0.0.1:{port}"), demo };
         server.ready();
         server
     }
@@ -154,7 +177,7 @@ impl Server {
 
     fn stop(mut self) {
         self.signal("-TERM");
-        assert!(self.child.wait().unwrap().success());
+        assert!(wait_for("the server's end", || self.child.try_wait().unwrap()).success());
     }
 }
 
@@ -217,6 +240,7 @@ fn two_servers_share_a_folder_and_the_last_one_out_stops_the_database() {
     let folder = Folder::new();
     let one = Server::start(&folder.0);
     let two = Server::start(&folder.0);
+    assert!(one.demo.is_some());
     assert_eq!(one.demo, two.demo, "one demo sign-in a folder");
     let ada = one.sign_up("ada@example.org");
     let thread = one.start_thread(&ada, "How do I stop an answer?");
@@ -322,4 +346,99 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         assert!(!ok && said.contains(words), "{command}: {said}");
     }
     assert!(!folder.0.exists(), "nothing was made for nothing");
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_ends_its_streams_and_finishes_the_answer_under_way() {
+    let folder = Folder::new();
+    let question = "Who can read my chats and what is sent to a model server?";
+    let server = Server::start(&folder.0);
+    let ada = server.sign_up("ada@example.org");
+    let mut listener = Command::new("curl")
+        .args(["-s", "-N", "--max-time", "120", "-H", &format!("Cookie: {ada}")])
+        .arg(format!("{}/live?after=0", server.address))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let thread = server.start_thread(&ada, question);
+    let mut heard = BufReader::new(listener.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("answer.chunk") {
+        line.clear();
+        assert_ne!(heard.read_line(&mut line).unwrap(), 0, "the stream ended early");
+    }
+    server.stop();
+    let rest = std::io::read_to_string(heard).unwrap();
+    assert!(!rest.contains("answer.ended"), "the stream did not wait for the answer");
+    assert!(listener.wait().unwrap().success(), "the stream ended in order");
+
+    let server = Server::start(&folder.0);
+    let settled = |thread: &str| {
+        wait_for("the answer's end", || {
+            let message = server.open(&ada, thread)["messages"][1].clone();
+            (message["status"] != "running").then_some(message)
+        })
+    };
+    let answer = settled(&thread);
+    assert_eq!(answer["status"], "done");
+    let whole = settled(&server.start_thread(&ada, question));
+    assert_eq!(answer["html"], whole["html"], "to its last word");
+    server.stop();
+}
+
+#[test]
+fn the_demo_sign_in_is_for_this_machine_and_for_the_embedded_database_alone() {
+    let folder = Folder::new();
+    let demo = |settings: &[(&str, &str)]| {
+        let server = Server::start_with(&folder.0, settings);
+        let demo = server.demo.clone();
+        server.stop();
+        demo
+    };
+    let (proxied, open) = (
+        [("MOAT_ORIGIN", "https://chat.example.org")],
+        [("MOAT_ADDR", "0.0.0.0:PORT"), ("MOAT_ALLOW_PLAIN_HTTP", "true")],
+    );
+    assert_eq!((demo(&proxied), demo(&open)), (None, None));
+    assert!(!folder.0.join("demo-sign-in").exists(), "nobody was made");
+    let here = Server::start(&folder.0);
+    assert!(here.demo.is_some());
+    assert_eq!((demo(&proxied), demo(&open)), (None, None), "nor is one told that was made before");
+    let user = run(&folder.0, &["db", "url", "--role", "login"]).1.trim().to_owned();
+    let service = user.replace("//moat_user@", "//moat_service@");
+    let secret = "a secret of more than 32 characters";
+    assert_eq!(demo(&[("DATABASE_URL", &user), ("MOAT_SERVICE_URL", &service), ("MOAT_SECRET", secret)]), None);
+    here.stop();
+}
+
+#[test]
+fn starts_at_once_make_one_cluster() {
+    let folder = Folder::new();
+    let starts: Vec<_> = (0..4)
+        .map(|_| {
+            let folder = folder.0.clone();
+            std::thread::spawn(move || run(&folder, &["migrate"]))
+        })
+        .collect();
+    for start in starts {
+        let (ok, said) = start.join().unwrap();
+        assert!(ok && said.contains("up to date"), "{said}");
+    }
+    assert!(!cluster_runs(&folder.0));
+}
+
+#[test]
+fn a_data_folder_with_a_long_path_has_its_socket_elsewhere() {
+    let folder = Folder::new();
+    let long = Folder(folder.0.join("a".repeat(60)).join("b".repeat(60)));
+    let (ok, said) = run(&long.0, &["migrate"]);
+    assert!(ok && said.contains("up to date"), "{said}");
+    let url = run(&long.0, &["db", "url"]).1;
+    let socket = url.trim().split(['@', '/']).nth(3).unwrap().replace("%2F", "/");
+    assert!(socket.len() < 86 && !socket.contains("bbb"), "{socket}");
+    assert!(long.0.join("pg/PG_VERSION").exists() && !cluster_runs(&long.0));
+    // For its owner alone, as the one beside the data is.
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::remove_dir_all(socket).unwrap();
 }

@@ -610,3 +610,44 @@ async fn a_form_that_is_sent_after_the_session_has_ended_brings_back_what_was_ty
     }
     assert_eq!(count(&app, "select count(*) from app.messages").await, 2);
 }
+
+#[tokio::test]
+async fn a_title_and_instructions_that_can_not_be_stored_are_refused_in_words_and_the_longest_fit() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = start(&app, &ada, "hello").await;
+    let longest = ("🦀".repeat(200), "🦀".repeat(8000));
+    for (function, field, long, nul) in [
+        ("threads/server_fns/rename_thread", "title", longest.0.clone() + "x", "a\0b"),
+        ("threads/server_fns/set_options", "instructions", longest.1.clone() + "x", "a\0b"),
+    ] {
+        for typed in [long.as_str(), nul] {
+            let answer = app.call(Some(&ada), function, &[("thread", &thread), (field, typed)]).await;
+            assert_eq!(
+                (answer.status.as_u16(), answer.json()["field"].as_str()),
+                (400, Some(field)),
+                "{}",
+                answer.body
+            );
+        }
+        // The same by the form of a page without a script.
+        let door = format!("/chat/{thread}?do={}", if field == "title" { "rename" } else { "options" });
+        let page = app.form(Some(&ada), &door, &[("thread", &thread), (field, nul)]).await;
+        assert_eq!(page.status, 400, "{door}: {}", page.body);
+    }
+    let kept = || async {
+        sqlx::query_as::<_, (String, String)>("select title, instructions from app.threads")
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap()
+    };
+    assert_eq!(kept().await, ("hello".into(), String::new()));
+    for (function, field, typed) in [
+        ("threads/server_fns/rename_thread", "title", &longest.0),
+        ("threads/server_fns/set_options", "instructions", &longest.1),
+    ] {
+        let answer = app.call(Some(&ada), function, &[("thread", &thread), (field, typed)]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    assert_eq!(kept().await, longest);
+}

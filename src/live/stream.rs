@@ -31,7 +31,7 @@ use crate::{
 /// Rows read at once while catching up.
 const PAGE: i32 = 500;
 /// Whoever has missed more than this reads the page anew: that is less to send, and nothing to keep in memory.
-const TOO_MUCH: usize = 5000;
+pub const TOO_MUCH: usize = 5000;
 
 #[derive(serde::Deserialize)]
 pub struct After {

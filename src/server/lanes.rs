@@ -9,7 +9,7 @@ use sqlx::{Connection, Executor, PgConnection, Postgres, Row, postgres::PgConnec
 
 use super::{
     caller::Caller,
-    pool::{Lent, Pool},
+    pool::{LIFETIME, Lent, Pool},
     state,
 };
 use crate::{
@@ -32,6 +32,9 @@ pub enum Reason {
     /// Sending the mail and text messages that wait.
     Mail,
 }
+
+/// A connection that does not answer for this long has lost its server: a host that went away says nothing.
+const SILENCE: Duration = Duration::from_secs(5);
 
 impl Reason {
     const fn name(self) -> &'static str {
@@ -80,7 +83,12 @@ pub struct Opening {
 impl Lanes {
     /// Pools of at most `size` connections each. Connects lazily.
     pub fn new(user: PgConnectOptions, service: PgConnectOptions, size: u32) -> Self {
-        Self { user: pool(user, size), service: pool(service, size) }
+        Self::with_lifetime(user, service, size, LIFETIME)
+    }
+
+    /// Tests don't wait half an hour for a connection to grow old.
+    pub fn with_lifetime(user: PgConnectOptions, service: PgConnectOptions, size: u32, lifetime: Duration) -> Self {
+        Self { user: pool(user, size, lifetime), service: pool(service, size, lifetime) }
     }
 
     /// Opens a lane for a verified caller. `Unauthenticated` when their session, their account or their token has ended.
@@ -136,15 +144,18 @@ impl Lanes {
 
     /// True when both login roles reach the database.
     pub async fn ready(&self) -> bool {
-        let ping = async |pool: &Pool| match pool.lend().await {
-            Ok(mut lent) => {
-                let answers = lent.conn().ping().await.is_ok();
-                if answers {
+        let ping = async |pool: &Pool| {
+            while let Ok(mut lent) = pool.lend().await {
+                if answered(lent.conn().ping()).await.is_ok() {
                     lent.give_back();
+                    return true;
                 }
-                answers
+                // One that was used before may have died with a database that is back since.
+                if lent.is_fresh {
+                    return false;
+                }
             }
-            Err(_) => false,
+            false
         };
         ping(&self.user).await && ping(&self.service).await
     }
@@ -245,10 +256,15 @@ impl Drop for Lane {
     }
 }
 
-fn pool(options: PgConnectOptions, size: u32) -> Pool {
+/// What the database says, or that it says nothing.
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(SILENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+fn pool(options: PgConnectOptions, size: u32, lifetime: Duration) -> Pool {
     let limits =
         [("statement_timeout", "15s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "10s")];
-    Pool::new(options.options(limits), size)
+    Pool::new(options.options(limits), size, lifetime)
 }
 
 type OpeningQuery<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
@@ -261,10 +277,11 @@ async fn open<'q>(pool: &Pool, opening: impl Fn() -> OpeningQuery<'q>) -> Result
         let is_fresh = lent.is_fresh;
         let mut lane = Lane { lent: Some(lent) };
         // A connection that died while nobody used it shows itself here; the next one is tried, then a fresh one is made.
-        if let Err(error) = lane.conn().execute("begin").await {
+        if let Err(error) = answered(lane.conn().execute("begin")).await {
             tracing::debug!(%error, "dead connection dropped");
             lane.close();
-            if is_fresh {
+            // Where one gets no answer, the next would wait as long for none.
+            if is_fresh || matches!(error, sqlx::Error::PoolTimedOut) {
                 return Err(error.into());
             }
             continue;

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How long a request waits for a connection before it hears that the server can't be reached.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After this a connection is made anew, so that none lives on where the database once was.
-const LIFETIME: Duration = Duration::from_secs(30 * 60);
+pub const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
@@ -25,6 +25,7 @@ pub struct Pool(Arc<Inner>);
 struct Inner {
     options: PgConnectOptions,
     permits: Arc<Semaphore>,
+    lifetime: Duration,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
 }
 
@@ -36,15 +37,15 @@ pub struct Lent {
     /// Made for this loan: if it does not work, no other will.
     pub is_fresh: bool,
     pool: Pool,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Pool {
     /// Connects when it has to.
-    pub fn new(options: PgConnectOptions, size: u32) -> Self {
+    pub fn new(options: PgConnectOptions, size: u32, lifetime: Duration) -> Self {
         let options = options.disable_statement_logging();
         let permits = Arc::new(Semaphore::new(size as usize));
-        Self(Arc::new(Inner { options, permits, idle: Mutex::default() }))
+        Self(Arc::new(Inner { options, permits, lifetime, idle: Mutex::default() }))
     }
 
     pub fn options(&self) -> &PgConnectOptions {
@@ -54,9 +55,13 @@ impl Pool {
     /// One that was used before, if there is one: it may have died since. Or a fresh one.
     pub async fn lend(&self) -> Result<Lent, sqlx::Error> {
         let lend = async {
-            let permit = self.0.permits.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            if let Some((conn, made)) = self.idle(Vec::pop) {
-                return Ok(Lent { conn: Some(conn), made, is_fresh: false, pool: self.clone(), _permit: permit });
+            let permit = Some(self.0.permits.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?);
+            let young = |idle: &mut Vec<(PgConnection, Instant)>| {
+                idle.retain(|(_, made)| made.elapsed() < self.0.lifetime);
+                idle.pop()
+            };
+            if let Some((conn, made)) = self.idle(young) {
+                return Ok(Lent { conn: Some(conn), made, is_fresh: false, pool: self.clone(), permit });
             }
             let conn = loop {
                 match PgConnection::connect_with(&self.0.options).await {
@@ -64,7 +69,7 @@ impl Pool {
                     done => break done?,
                 }
             };
-            Ok(Lent { conn: Some(conn), made: Instant::now(), is_fresh: true, pool: self.clone(), _permit: permit })
+            Ok(Lent { conn: Some(conn), made: Instant::now(), is_fresh: true, pool: self.clone(), permit })
         };
         tokio::time::timeout(PATIENCE, lend).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
@@ -99,7 +104,7 @@ impl Lent {
 
     /// For the next one. Only without an open transaction.
     pub fn give_back(mut self) {
-        if self.made.elapsed() < LIFETIME && !self.pool.0.permits.is_closed() {
+        if self.made.elapsed() < self.pool.0.lifetime && !self.pool.0.permits.is_closed() {
             let entry = self.conn.take().map(|conn| (conn, self.made));
             self.pool.idle(|idle| idle.extend(entry));
         }
@@ -109,8 +114,12 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let (Some(conn), Ok(runtime)) = (self.conn.take(), tokio::runtime::Handle::try_current()) {
-            // Told goodbye, the server ends at once what may still run on it.
-            runtime.spawn(tokio::time::timeout(Duration::from_secs(5), conn.close()));
+            let permit = self.permit.take();
+            // Told goodbye, the server ends at once what may still run on it. Until then it counts.
+            runtime.spawn(async move {
+                drop(tokio::time::timeout(Duration::from_secs(5), conn.close()).await);
+                drop(permit);
+            });
         }
     }
 }

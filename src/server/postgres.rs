@@ -341,3 +341,27 @@ fn find_bin(named: Option<&Path>, made: Option<&str>, folder: &Path) -> Result<P
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_postgres_could_not_enter_is_replaced_by_one_of_its_own_under_var_lib() {
+        let outer = std::env::temp_dir().join(format!("moat-reachable-{}", std::process::id()));
+        fs::create_dir_all(outer.join("open")).unwrap();
+        let set = |mode| fs::set_permissions(&outer, fs::Permissions::from_mode(mode)).unwrap();
+        let postgres = Some(Account { uid: 1, gid: 1 });
+        let (wanted, other) = (outer.join("open/data"), outer.join("open/other"));
+        set(0o711);
+        assert_eq!(reachable(&wanted, postgres).unwrap(), wanted);
+        set(0o700);
+        let fallback = reachable(&wanted, postgres).unwrap();
+        let others = reachable(&other, postgres).unwrap();
+        let own = reachable(&wanted, None).unwrap();
+        fs::remove_dir_all(&outer).unwrap();
+        assert_eq!(fallback.parent(), Some(Path::new("/var/lib/moat")));
+        assert_ne!(fallback, others, "each data folder has its own");
+        assert_eq!(own, wanted, "whoever is not root runs Postgres themselves");
+    }
+}

@@ -190,12 +190,13 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), caller::identify))
         .layer(csrf)
         .layer(middleware::from_fn(headers::no_phone_in_query))
-        .layer(middleware::from_fn(headers::secure))
+        // Inside of the headers: what a panic is answered with has them too.
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let cause =
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             super::db_error::internal(cause.unwrap_or("panic")).into_response()
         }))
+        .layer(middleware::from_fn(headers::secure))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request
                 .extensions()
