@@ -412,7 +412,9 @@ async fn whoever_catches_up_is_told_of_their_own_chats_alone() {
     .await;
     for (who, own) in [(&ada, hers), (&bob, his)] {
         let told = Stream::open(&app, who, Some(0), None).await.until("answer.ended").await;
-        assert!(told.iter().all(|(_, event)| event["thread"] == own), "{told:?}");
+        for (_, event) in told {
+            assert_eq!(event["thread"], own, "{event}");
+        }
     }
 }
 
