@@ -258,8 +258,9 @@ async fn a_lane_is_not_waited_for_when_the_databases_host_has_gone_without_a_wor
     away.send(true).unwrap();
     let opened = tokio::time::timeout(DEADLINE, lanes.user(&opening)).await.expect("an end of waiting");
     assert_eq!(opened.err(), Some(AppError::Unavailable));
+    assert!(!tokio::time::timeout(DEADLINE, lanes.ready()).await.expect("an end of waiting"));
     away.send(false).unwrap();
-    assert!(lanes.user(&opening).await.is_ok());
+    lanes.user(&opening).await.unwrap().commit().await.unwrap();
 }
 
 #[tokio::test]

@@ -276,6 +276,18 @@ async fn whatever_ends_a_session_ends_its_stream_and_nothing_is_heard_after_it()
         assert_eq!(answer.status, 303, "{what}: {}", answer.body);
         // Committed after the end, by whoever is left; for those who are gone, by the database itself.
         if ends_asker {
+            // The job that erases tells the end once more, in place of what it has deleted: until then it is not told.
+            if what == "erase" {
+                app.until("the account's end", async || {
+                    let left: i64 = sqlx::query_scalar("select count(*) from app.users where id = $1")
+                        .bind(asker.id)
+                        .fetch_one(&mut app.db.superuser().await)
+                        .await
+                        .unwrap();
+                    (left == 0).then_some(())
+                })
+                .await;
+            }
             sqlx::query("insert into app.outbox (user_id, kind, payload) values ($1, 'thread.changed', '{}')")
                 .bind(asker.id)
                 .execute(&mut app.db.superuser().await)

@@ -146,13 +146,14 @@ impl Lanes {
     pub async fn ready(&self) -> bool {
         let ping = async |pool: &Pool| {
             while let Ok(mut lent) = pool.lend().await {
-                if answered(lent.conn().ping()).await.is_ok() {
-                    lent.give_back();
-                    return true;
-                }
-                // One that was used before may have died with a database that is back since.
-                if lent.is_fresh {
-                    return false;
+                match answered(lent.conn().ping()).await {
+                    Ok(()) => {
+                        lent.give_back();
+                        return true;
+                    }
+                    Err(error) if lent.is_fresh || is_silence(&error) => return false,
+                    // One that was used before may have died with a database that is back since.
+                    Err(_) => {}
                 }
             }
             false
@@ -261,6 +262,10 @@ async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Re
     tokio::time::timeout(SILENCE, answer).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
+fn is_silence(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut)
+}
+
 fn pool(options: PgConnectOptions, size: u32, lifetime: Duration) -> Pool {
     let limits =
         [("statement_timeout", "15s"), ("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "10s")];
@@ -281,7 +286,7 @@ async fn open<'q>(pool: &Pool, opening: impl Fn() -> OpeningQuery<'q>) -> Result
             tracing::debug!(%error, "dead connection dropped");
             lane.close();
             // Where one gets no answer, the next would wait as long for none.
-            if is_fresh || matches!(error, sqlx::Error::PoolTimedOut) {
+            if is_fresh || is_silence(&error) {
                 return Err(error.into());
             }
             continue;
