@@ -9,8 +9,9 @@ help: ## this list
 setup: ## install what building and running needs; says what it does and why
 	@scripts/setup run
 
-run: setup ## build for release and start the server (ARGS='...' are handed to it)
-	@source scripts/env && build_release_if_needed && exec "$$MOAT_TARGET/release/moat" $(ARGS)
+run: ## build for release and start the server (ARGS='...' are handed to it)
+	@scripts/setup run >&2 # so that what the command prints can be piped
+	@source scripts/env && build_release_if_needed >&2 && exec "$$MOAT_TARGET/release/moat" $(ARGS)
 
 build: setup ## the release build alone
 	@source scripts/env && build_release

@@ -16,7 +16,7 @@ use axum::{
 use futures::{StreamExt, stream::BoxStream};
 use moat::{
     answers::{
-        answerer::{AnswerError, Answerer, Turn},
+        answerer::{AnswerError, Answerer, Piece, Turn},
         run, sql,
     },
     server::{lanes::Reason, openai::OpenAi},
@@ -456,11 +456,11 @@ impl Answerer for Silent {
         "silent"
     }
 
-    fn answer(&self, _: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+    fn answer(&self, _: Turn) -> BoxStream<'static, Result<Piece, AnswerError>> {
         let go_on = self.0.clone();
         futures::stream::once(async move {
             go_on.notified().await;
-            Ok("at last".to_owned())
+            Ok(Piece::Text("at last".to_owned()))
         })
         .boxed()
     }

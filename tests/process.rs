@@ -81,13 +81,18 @@ impl Server {
     }
 
     fn start_with(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_logging(folder, settings, Stdio::null())
+    }
+
+    /// Its log goes there.
+    fn start_logging(folder: &Path, settings: &[(&str, &str)], log: impl Into<Stdio>) -> Self {
         // A port that was free a moment ago; the server says so in words if it is not any more.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut child = moat(folder)
             .env("MOAT_ADDR", format!("127.0.0.1:{port}"))
             .envs(settings.iter().map(|(name, value)| (name, value.replace("PORT", &port.to_string()))))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -175,8 +180,12 @@ impl Server {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 
-    fn stop(mut self) {
+    fn stop(self) {
         self.signal("-TERM");
+        self.ended();
+    }
+
+    fn ended(mut self) {
         assert!(wait_for("the server's end", || self.child.try_wait().unwrap()).success());
     }
 }
@@ -267,6 +276,7 @@ fn the_commands_do_what_they_say_without_a_server() {
     }
     let (ok, said) = run(&folder.0, &["check"]);
     assert!(ok && !said.contains("BROKEN") && said.lines().count() >= 15, "{said}");
+    assert_eq!(said.trim_end().lines().last(), Some("The wall is whole."));
     let (ok, said) = run(&folder.0, &["adopt", "--dry-run"]);
     assert!(!ok && said.contains("There is no public.threads"), "{said}");
     for (role, name) in [("login", "moat_user"), ("owner", "moat_owner"), ("super", "postgres")] {
@@ -305,6 +315,7 @@ fn a_wall_with_a_hole_is_not_served() {
     assert!(psql.status.success(), "{psql:?}");
     let (ok, said) = run(&folder.0, &["check"]);
     assert!(!ok && said.contains("BROKEN") && said.contains("app.threads"), "{said}");
+    assert_eq!(said.trim_end().lines().last(), Some("The wall has 1 hole."));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (ok, said) = run(&folder.0, &["--addr", &format!("127.0.0.1:{port}")]);
     assert!(!ok && said.contains("The wall has a hole") && said.contains("app.threads"), "{said}");
@@ -317,7 +328,10 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
     let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = busy.local_addr().unwrap().to_string();
     for (args, words) in [
-        (vec!["--addr", "0.0.0.0:0"], "Plain http"),
+        (vec!["--addr", "0.0.0.0:0"], "MOAT_ADDR: Plain http"),
+        (vec!["--addr", "0.0.0.0:0"], "MOAT_ORIGIN=https://"),
+        (vec!["--addr", "0.0.0.0:0"], "MOAT_ALLOW_PLAIN_HTTP=true"),
+        (vec!["--pg-bin", "/nope"], "MOAT_PG_BIN: /nope"),
         (vec!["--origin", "http://chat.example.org"], "Plain http"),
         (vec!["--origin", "chat.example.org"], "https://"),
         (vec!["--secret", "short"], "32 characters"),
@@ -441,4 +455,66 @@ fn a_data_folder_with_a_long_path_has_its_socket_elsewhere() {
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o700);
     fs::remove_dir_all(socket).unwrap();
+}
+
+#[test]
+fn what_make_hands_to_a_command_can_be_piped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Folder::new();
+    fs::create_dir_all(folder.0.join("scripts")).unwrap();
+    fs::create_dir_all(folder.0.join("release")).unwrap();
+    fs::copy(root.join("Makefile"), folder.0.join("Makefile")).unwrap();
+    for (name, text) in [
+        ("scripts/setup", "#!/bin/sh\necho a step of the set-up\n"),
+        ("scripts/env", "MOAT_TARGET=$PWD\nbuild_release_if_needed() { echo a line of the build; }\n"),
+        ("release/moat", "#!/bin/sh\necho \"$@\"\n"),
+    ] {
+        use std::os::unix::fs::PermissionsExt;
+        fs::write(folder.0.join(name), text).unwrap();
+        fs::set_permissions(folder.0.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = Command::new("make").args(["-s", "run", "ARGS=db url"]).current_dir(&folder.0).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "db url\n");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("a step of the set-up") && said.contains("a line of the build"), "{said}");
+}
+
+#[test]
+fn a_folder_for_postgres_that_has_none_is_refused_by_the_scripts_too() {
+    let env = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/env");
+    let with = |folder: &str| {
+        let script = format!("source '{}' && echo sourced", env.display());
+        let output = Command::new("bash").args(["-c", &script]).env("MOAT_PG_BIN", folder).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (out, said) = with("/nope");
+    assert!(!out.contains("sourced") && said.contains("MOAT_PG_BIN: /nope"), "{out}{said}");
+    assert!(with("").0.contains("sourced"));
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_warns_of_nothing() {
+    let folder = Folder::new();
+    for signal in ["-INT", "-TERM"] {
+        let log = folder.0.with_extension("log");
+        let server = Server::start_logging(&folder.0, &[], fs::File::create(&log).unwrap());
+        let ada = server.sign_up(&format!("ada{signal}@example.org"));
+        server.start_thread(&ada, "How do I stop an answer?");
+        let mut stream = Command::new("curl")
+            .args(["-sN", "-H", &format!("Cookie: {ada}"), &format!("{}/live", server.address)])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 1];
+        server.start_thread(&ada, "How do I rename a chat?");
+        stream.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        // Twice, as somebody does who thinks that the first was not heard.
+        server.signal(signal);
+        server.signal(signal);
+        server.ended();
+        stream.wait().unwrap();
+        let said = fs::read_to_string(&log).unwrap();
+        fs::remove_file(&log).unwrap();
+        assert!(!said.contains("WARN") && !said.contains("ERROR") && said.contains("stopping"), "{signal}: {said}");
+    }
 }

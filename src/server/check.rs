@@ -189,7 +189,7 @@ fn parameters(sql: &str) -> usize {
     if sql.contains("$2") { 2 } else { usize::from(sql.contains("$1")) }
 }
 
-/// The report in words: everything, or only what does not hold.
+/// The report in words: everything and what it comes to, or only what does not hold.
 pub fn report(findings: &[Finding], whole: bool) -> String {
     let mut text = String::new();
     for finding in findings {
@@ -204,6 +204,13 @@ pub fn report(findings: &[Finding], whole: bool) -> String {
         if !holds {
             text.push_str(&format!("           why it matters: {}\n", finding.check.why));
         }
+    }
+    if whole {
+        text.push_str(&match findings.iter().filter(|f| !f.offenders.is_empty()).count() {
+            0 => "The wall is whole.".to_owned(),
+            1 => "The wall has 1 hole.".to_owned(),
+            holes => format!("The wall has {holes} holes."),
+        });
     }
     text
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::{issuers::Issuers, proxies};
+use super::{issuers::Issuers, postgres, proxies};
 
 /// Who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -194,9 +194,16 @@ impl Config {
         }
         if origin.starts_with("http://") && !is_loopback_origin(&origin) && !self.allow_plain_http {
             return bad(
-                "MOAT_ORIGIN",
-                "Plain http on an address that others can reach would send sign-ins in clear. Put https in front and set MOAT_ORIGIN to its address, or set MOAT_ALLOW_PLAIN_HTTP=true.",
+                if self.origin.is_some() { "MOAT_ORIGIN" } else { "MOAT_ADDR" },
+                "Plain http on an address that others can reach would send sign-ins in clear. Put https in front and name its address, as people type it: MOAT_ORIGIN=https://chat.example.org. On a network that you trust, MOAT_ALLOW_PLAIN_HTTP=true with MOAT_ORIGIN=http://<the address that people type> goes without.",
             );
+        }
+        if let Some(bin) = self.pg_bin.as_ref().filter(|bin| self.embedded() && !postgres::has_programs(bin)) {
+            let why = format!(
+                "{} holds no `postgres`, `initdb` and `pg_ctl`. Name the folder that does, or leave it unset: then it is looked for.",
+                bin.display()
+            );
+            return bad("MOAT_PG_BIN", &why);
         }
         if self.database_url.is_some() && self.service_url.is_none() {
             return bad("MOAT_SERVICE_URL", "With DATABASE_URL, the login of the service lane is needed too.");

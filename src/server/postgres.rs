@@ -287,7 +287,8 @@ fn reachable(wanted: &Path, run_as: Option<Account>) -> Result<PathBuf, Postgres
     Ok(if closed { Path::new("/var/lib/moat").join(short_name(&wanted)) } else { wanted })
 }
 
-fn has_programs(bin: &Path) -> bool {
+/// Whether a folder is one of Postgres's programs.
+pub fn has_programs(bin: &Path) -> bool {
     ["postgres", "initdb", "pg_ctl"].iter().all(|name| bin.join(name).is_file())
 }
 
