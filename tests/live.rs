@@ -600,3 +600,22 @@ async fn what_somebody_is_told_does_not_depend_on_what_others_do() {
     assert_eq!(heard.iter().map(|(pos, _)| *pos).collect::<Vec<_>>(), (1..=heard.len() as i64).collect::<Vec<_>>());
     assert_eq!(list().await, before, "not a number of his has moved");
 }
+
+#[tokio::test]
+async fn the_oldest_stream_of_somebody_ends_when_there_are_too_many_and_others_hear_on() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let mut his = Stream::open(&app, &bob, None, None).await;
+    let mut hers = Vec::new();
+    for _ in 0..17 {
+        hers.push(Stream::open(&app, &ada, None, None).await);
+    }
+    assert!(hers[0].next().await.is_none(), "the oldest");
+    assert_eq!(app.state.hub.subscribers(), 17, "sixteen of hers, and his");
+    ask(&app, &ada, "How do I stop an answer?").await;
+    for (n, stream) in hers.iter_mut().enumerate().skip(1) {
+        assert!(!stream.until("thread.changed").await.is_empty(), "{n}");
+    }
+    ask(&app, &bob, "How do I stop an answer?").await;
+    his.until("thread.changed").await;
+}

@@ -24,6 +24,8 @@ use crate::{
 
 /// Events that may wait for one slow listener; after that it is told to read its page anew.
 pub const QUEUE: usize = 512;
+/// Streams that one person may have open here. A browser has one for all its tabs, so these are as many browsers.
+const STREAMS: usize = 16;
 /// Rows a statement moves or reads.
 const BATCH: i32 = 500;
 /// Without any notification, the feed is looked at this often: a process that died between its commit and its wake-up
@@ -98,6 +100,17 @@ impl Hub {
         listeners.retain(|l| !l.send.is_closed());
         listeners.push(Listener { session, send, missed: missed.clone() });
         Ok(Subscription { events, missed })
+    }
+
+    /// Ends the oldest streams of somebody who has too many. The oldest and not the newest is refused: it may hang on a
+    /// network that is long gone, while somebody looks at the newest. One that is alive comes back with its cursor and misses
+    /// nothing. Call once it is decided that the newest may hear.
+    pub fn make_room(&self, user: UserId) {
+        if let Some(listeners) = self.heard().listeners.get_mut(&user) {
+            listeners.retain(|l| !l.send.is_closed());
+            let over = listeners.len().saturating_sub(STREAMS);
+            listeners.drain(..over);
+        }
     }
 
     /// Finds the end of the feed, once: what is older than this is for pages to read.

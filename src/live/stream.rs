@@ -100,6 +100,7 @@ async fn open(
         waiting.push_back((from, Arc::from(r#"{"kind":"resync"}"#)));
     }
     lane.commit().await?;
+    state.hub.make_room(opening.user);
     let state = Telling {
         waiting,
         subscription,
