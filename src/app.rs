@@ -81,7 +81,7 @@ pub fn Plain() -> impl IntoView {
     view! {
         <PageTitle/>
         <Router>
-            <Routes fallback=|| view! { <main class="page"><Failed error=AppError::NotFound/></main> }>
+            <Routes fallback=|| view! { <Title text="Nothing here"/><main class="page"><Failed error=AppError::NotFound/></main> }>
                 <Route path=path!("/") view=Home ssr=SsrMode::Async/>
                 <Route path=path!("/sign-in") view=SignIn ssr=SsrMode::Async/>
                 <Route path=path!("/sign-up") view=SignUp ssr=SsrMode::Async/>

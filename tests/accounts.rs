@@ -1,12 +1,13 @@
 //! Signing up, in and out; a session's line of tokens.
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use moat::server::keys::RefreshToken;
 use serde_json::json;
 use sqlx::Executor;
 
-use crate::harness::{App, PASSWORD, Person, post};
+use crate::harness::{Answer, App, PASSWORD, Person, post};
 
 const SIGN_IN: &str = "accounts/server_fns/sign_in";
 const SIGN_UP: &str = "accounts/server_fns/sign_up";
@@ -305,4 +306,148 @@ async fn signing_out_everywhere_ends_refresh_tokens_too() {
     let ada = app.sign_up("ada@example.org").await;
     app.db.superuser().await.execute("update app.users set tokens_valid_from = now()").await.unwrap();
     assert!(refresh(&app, &ada, &ada.refresh).await.is_none());
+}
+
+/// A server function, called from an address on the network.
+async fn call_from(app: &App, ip: &str, function: &str, fields: &[(&str, &str)]) -> Answer {
+    let mut request = post(&format!("/api/moat/{function}"), fields);
+    let ip: std::net::IpAddr = ip.parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::new(ip, 5000)));
+    app.send(request).await
+}
+
+fn is_limited(answer: &Answer) -> bool {
+    let limited = answer.status == StatusCode::TOO_MANY_REQUESTS;
+    assert_eq!(limited, answer.headers.contains_key(header::RETRY_AFTER));
+    limited
+}
+
+#[tokio::test]
+async fn asking_whether_addresses_are_taken_is_limited_for_who_asks_and_for_each_address() {
+    let app = App::new().await;
+    let people = "insert into app.users (email) select 'p' || n || '@example.org' from generate_series(0, 40) n";
+    app.db.superuser().await.execute(people).await.unwrap();
+    let try_it = async |ip: &str, email: &str| {
+        is_limited(&call_from(&app, ip, SIGN_UP, &[("email", email), ("password", PASSWORD)]).await)
+    };
+    // Making accounts does not count: a class may sign up behind one address.
+    for n in 0..12 {
+        assert!(!try_it("203.0.113.1", &format!("new{n}@example.org")).await, "{n}");
+    }
+    let mut told = 0;
+    while !try_it("203.0.113.1", &format!("p{told}@example.org")).await {
+        told += 1;
+    }
+    assert_eq!(told, 10, "from one address");
+    told = 0;
+    while !try_it(&format!("203.0.113.{}", 2 + told), "p30@example.org").await {
+        told += 1;
+    }
+    assert_eq!(told, 5, "about one address");
+    assert!(!try_it("203.0.113.200", "p31@example.org").await);
+}
+
+#[tokio::test]
+async fn signing_in_often_locks_nobody_out() {
+    let app = App::new().await;
+    app.sign_up("ada@example.org").await;
+    for i in 0..14 {
+        let answer = app.sign_in("ada@example.org", PASSWORD).await;
+        assert!(!is_limited(&answer), "{i}");
+        assert_eq!(answer.status, 200);
+    }
+    let used = app
+        .count(
+            "select count(*) from app.rate_limits where key like 'sign-in%' and free_at > now() + interval '1 second'",
+        )
+        .await;
+    assert_eq!(used, 0, "what was right left nothing behind, for her or for others at her address");
+}
+
+#[tokio::test]
+async fn strangers_elsewhere_do_not_lock_somebody_out_of_where_they_sign_in() {
+    let app = App::new().await;
+    app.sign_up("ada@example.org").await;
+    let sign_in = async |ip: &str, password: &str| {
+        call_from(&app, ip, SIGN_IN, &[("email", "ada@example.org"), ("password", password)]).await
+    };
+    assert_eq!(sign_in("203.0.113.7", PASSWORD).await.status, 200);
+    assert_eq!(sign_in("2001:db8:a:b::7", PASSWORD).await.status, 200);
+    // Many together, so that guessing is slowed down for the account as a whole.
+    for n in 0..11 {
+        for _ in 0..10 {
+            let guess = sign_in(&format!("198.51.100.{n}"), "guess guess").await;
+            assert!(guess.status == 400 || is_limited(&guess), "{}", guess.body);
+        }
+    }
+    assert!(is_limited(&sign_in("198.51.100.200", "guess guess").await));
+    for home in ["203.0.113.7", "2001:db8:a:b::7", "2001:db8:a:b:1:2:3:4"] {
+        let hers = sign_in(home, PASSWORD).await;
+        assert_eq!(hers.status, 200, "{home}: {}", hers.body);
+    }
+    // Guessing from there is slowed down as from anywhere.
+    for n in 0..11 {
+        assert_eq!(is_limited(&sign_in("203.0.113.7", "guess guess").await), n == 10, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_network_of_version_6_counts_as_one_address() {
+    let app = App::new().await;
+    for n in 0..11 {
+        let fields = [("email", "ada@example.org"), ("password", "guess guess")];
+        let guess = call_from(&app, &format!("2001:db8:1:2::{n}"), SIGN_IN, &fields).await;
+        assert_eq!(is_limited(&guess), n == 10, "{n}");
+        assert!(!is_limited(&call_from(&app, &format!("2001:db8:1:{}::1", n + 3), SIGN_IN, &fields).await), "{n}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_no_mail_can_be_sent_to_gets_no_account() {
+    let app = App::new().await;
+    for wrong in [
+        "<script>@x.y",
+        "\u{ff41}da@example.org",
+        "ada@\u{ff45}xample.org",
+        "ada@m\u{fc}ller.example",
+        "ada..b@example.org",
+        "ada@-example.org",
+        "ada@example",
+        "ada,eve@example.org",
+    ] {
+        let answer = app.call(None, SIGN_UP, &[("email", wrong), ("password", PASSWORD)]).await;
+        assert_eq!(
+            (answer.status, answer.json()["field"].as_str()),
+            (StatusCode::BAD_REQUEST, Some("email")),
+            "{wrong}"
+        );
+    }
+    for right in ["ada+tag@example.org", "o'hara@example.org", "ada@xn--mller-kva.example"] {
+        let answer = app.call(None, SIGN_UP, &[("email", right), ("password", PASSWORD)]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{right}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ended_long_ago_is_forgotten_and_no_other() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let mut conn = app.db.superuser().await;
+    for ended in [
+        "now() - interval '29 days', null",
+        "now() - interval '31 days', null",
+        "now() + interval '10 days', now() - interval '29 days'",
+        "now() + interval '10 days', now() - interval '31 days'",
+    ] {
+        let insert = format!(
+            "insert into app.sessions (user_id, device, expires_at, revoked_at) select id, $1, {ended} from app.users"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(insert)).bind(ended).execute(&mut conn).await.unwrap();
+    }
+    conn.execute("insert into app.refresh_tokens (hash, session_id, user_id) select device::bytea, id, user_id from app.sessions").await.unwrap();
+    moat::server::jobs::forget(&app.state).await.unwrap();
+    assert_eq!(app.count("select count(*) from app.sessions where device like 'now%29 days%'").await, 2);
+    assert_eq!(app.count("select count(*) from app.sessions where device like 'now%31 days%'").await, 0);
+    assert_eq!(app.count("select count(*) from app.sessions").await, 3);
+    assert_eq!(app.call(Some(&ada), "accounts/server_fns/whoami", &[]).await.status, 200);
 }

@@ -377,3 +377,47 @@ async fn too_large_a_body_is_refused_before_it_is_read() {
     form.headers_mut().insert(header::COOKIE, ada.cookie().parse().unwrap());
     assert_eq!(app.send(form).await.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
+
+#[tokio::test]
+async fn whoever_is_signed_in_is_led_past_the_pages_that_sign_in() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    for (path, to) in [
+        ("/sign-in", "/chat"),
+        ("/sign-up", "/chat"),
+        ("/sign-in?next=%2Fguide%2Fchats", "/guide/chats"),
+        ("/sign-in?next=%2Flink%3Ft%3Dabc", "/link?t=abc"),
+        ("/sign-in?next=https%3A%2F%2Fevil.example", "/chat"),
+        ("/sign-up?next=%2F%2Fevil.example", "/chat"),
+        ("/sign-in?next=%2Fa%0D%0ASet-Cookie%3A%20x", "/chat"),
+    ] {
+        let answer = app.page(Some(&ada), path).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{path}");
+        assert_eq!(answer.headers[header::LOCATION], to, "{path}");
+    }
+    assert_eq!(app.page(None, "/sign-in").await.status, StatusCode::OK);
+    // A form that is posted there still signs in as whom it says.
+    app.sign_up("bob@example.org").await;
+    let fields = [("email", "bob@example.org"), ("password", crate::harness::PASSWORD)];
+    let bob = app.form(Some(&ada), "/sign-in?do=sign-in", &fields).await;
+    assert_ne!(app.person("bob@example.org", &bob).id, ada.id);
+    // A session that has ended, with a token that has not: the page is shown, and nobody is sent in a circle.
+    app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await;
+    assert_eq!(app.page(Some(&ada), "/sign-in").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_browser_is_told_to_come_by_https_alone_where_that_is_the_address() {
+    for (args, told) in [
+        (&["--origin", "https://chat.example.org"][..], Some("max-age=31536000")),
+        (&["--origin", "http://localhost:3000"], None),
+        (&[], None),
+    ] {
+        let app = App::with(args).await;
+        for path in ["/", "/healthz", "/nothing-here", "/chat"] {
+            let answer = app.page(None, path).await;
+            let header = answer.headers.get(header::STRICT_TRANSPORT_SECURITY).map(|v| v.to_str().unwrap());
+            assert_eq!(header, told, "{args:?} {path}");
+        }
+    }
+}

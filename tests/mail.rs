@@ -10,7 +10,10 @@ use axum::{
     extract::ConnectInfo,
     http::{Request, StatusCode, header},
 };
-use moat::{accounts::deliver, server::mailer::Mailer};
+use moat::{
+    accounts::{deliver, sql},
+    server::{lanes::Reason, mailer::Mailer},
+};
 use sqlx::Executor;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -21,6 +24,8 @@ use crate::harness::{Answer, App, PASSWORD, Person, config, token};
 
 const OUTBOX: &[&str] = &["--dev-outbox"];
 const NEW: &str = "another long password";
+const CONFIRM: &str = "accounts/server_fns/confirm_address";
+const HERE: (&str, &str) = ("host", "127.0.0.1:3000");
 
 /// A mail server that keeps what it is given, and refuses the first so and so many.
 #[derive(Clone, Default)]
@@ -256,7 +261,7 @@ async fn a_password_is_set_anew_by_mail_and_every_other_session_ends() {
     assert_eq!(short.status, 400);
     assert!(short.body.contains("Use at least 10 characters."));
     let done = app.form(None, "/link?do=new-password", &[("token", &token), ("password", NEW)]).await;
-    assert_eq!((done.status, location(&done)), (StatusCode::SEE_OTHER, "/chat"), "{}", done.body);
+    assert_eq!((done.status, location(&done)), (StatusCode::SEE_OTHER, "/account?done=mine"), "{}", done.body);
     let back = app.person("ada@example.org", &done);
     assert_eq!(app.call(Some(&back), "accounts/server_fns/whoami", &[]).await.status, 200);
     assert_eq!(app.call(Some(&ada), "accounts/server_fns/whoami", &[]).await.status, 401, "the old session");
@@ -284,14 +289,101 @@ async fn a_magic_link_signs_in_once_and_proves_the_address() {
     assert_eq!(who.id, ada.id);
     assert_ne!(who.session, ada.session);
     assert_eq!(app.count("select count(*) from app.users where email_verified_at is not null").await, 1);
-    // The other session goes on: nothing was changed but that.
-    assert_eq!(app.call(Some(&ada), "accounts/server_fns/whoami", &[]).await.status, 200);
+}
+
+/// Somebody who made an account with another person's address, and keeps two sessions, a number and a change of address in it.
+async fn squatted(app: &App) -> (Vec<Person>, String) {
+    let one = app.sign_up("ada@example.org").await;
+    let two = app.person("ada@example.org", &app.sign_in("ada@example.org", PASSWORD).await);
+    let change = async |email: &str| {
+        let fields = [("email", email), ("password", PASSWORD)];
+        let asked = app.form(Some(&one), "/account/address?do=change-address", &fields).await;
+        assert_eq!(location(&asked), "/account?done=mailed");
+    };
+    change("eve@example.org").await;
+    let mailed = token(&app.letter().await.text);
+    change("eve2@example.org").await;
+    let mut conn = app.db.superuser().await;
+    conn.execute("update app.users set phone = '+49301234567'").await.unwrap();
+    conn.execute("update app.outgoing set due_at = 'infinity'").await.unwrap();
+    (vec![one, two], mailed)
+}
+
+#[tokio::test]
+async fn whoever_first_shows_that_an_address_is_theirs_is_alone_in_its_account() {
+    for way in ["magic", "reset"] {
+        let app = App::with(OUTBOX).await;
+        let (squatters, mailed) = squatted(&app).await;
+        ask(&app, way, "ada@example.org").await;
+        let letter = app.letter().await;
+        assert!(letter.text.contains("Nobody has confirmed this address before"), "{}", letter.text);
+        let link = token(&letter.text);
+        let page = app.page(None, &format!("/link?t={link}")).await;
+        assert!(page.body.contains("Nobody has confirmed this address before"), "{}", page.body);
+        let done = match way {
+            "magic" => app.form(None, "/link?do=sign-in-by-link", &[("token", &link)]).await,
+            _ => app.form(None, "/link?do=new-password", &[("token", &link), ("password", NEW)]).await,
+        };
+        for squatter in &squatters {
+            assert_eq!(app.call(Some(squatter), "accounts/server_fns/whoami", &[]).await.status, 401, "{way}");
+            let refresh = Person { access: "over".into(), ..squatter.clone() };
+            assert_eq!(app.page(Some(&refresh), "/chat").await.status, 303, "{way}");
+        }
+        assert!(!signed_in(&app.sign_in("ada@example.org", PASSWORD).await), "{way}: the stranger's password");
+        assert_eq!(app.count("select count(*) from app.users where phone is not null").await, 0, "{way}");
+        assert_eq!(app.count("select count(*) from app.outgoing where kind = 'change'").await, 0, "{way}");
+        assert_eq!(location(&done), "/account?done=mine", "{way}");
+        let ada = app.person("ada@example.org", &done);
+        let page = app.page(Some(&ada), "/account?done=mine").await;
+        assert!(page.body.contains("yours alone") && !page.body.contains("not confirmed"), "{}", page.body);
+        let late = app.call(Some(&ada), CONFIRM, &[("token", &mailed)]).await;
+        assert_eq!(late.status, 409, "{way}: a change of address that the stranger asked for");
+        // From now on it is hers, and such a link ends nothing of hers.
+        let set = [("password", if way == "magic" { "" } else { NEW }), ("new_password", PASSWORD)];
+        assert_eq!(app.call(Some(&ada), "accounts/server_fns/change_password", &set).await.status, 200, "{way}");
+        ask(&app, "magic", "ada@example.org").await;
+        let letter = app.letter().await;
+        assert!(!letter.text.contains("Nobody has confirmed"), "{}", letter.text);
+        let again = app.form(None, "/link?do=sign-in-by-link", &[("token", &token(&letter.text))]).await;
+        assert_eq!(location(&again), "/chat");
+        assert_eq!(app.call(Some(&ada), "accounts/server_fns/whoami", &[]).await.status, 200, "{way}");
+        assert!(signed_in(&app.sign_in("ada@example.org", PASSWORD).await), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_about_an_address_works_only_where_the_account_that_asked_is_signed_in() {
+    let app = App::with(OUTBOX).await;
+    let (stranger, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    app.form(Some(&stranger), "/account/address?do=ask-confirmation", &[]).await;
+    let confirm = token(&app.letter().await.text);
+    let fields = [("email", "eve@example.org"), ("password", PASSWORD)];
+    app.form(Some(&stranger), "/account/address?do=change-address", &fields).await;
+    let change = token(&app.letter().await.text);
+    for token in [&confirm, &change] {
+        let page = app.page(None, &format!("/link?t={token}")).await;
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("<button"), "{}", page.body);
+        assert!(page.body.contains(&format!("/sign-in?next=%2Flink%3Ft%3D{token}")), "{}", page.body);
+        let page = app.page(Some(&bob), &format!("/link?t={token}")).await;
+        assert!(!page.body.contains("<button") && page.body.contains("another account"), "{}", page.body);
+        let pressed = app.form(None, "/link?do=confirm-address", &[("token", token)]).await;
+        assert!(location(&pressed).starts_with("/sign-in"), "{}", location(&pressed));
+        assert_eq!(app.form(Some(&bob), "/link?do=confirm-address", &[("token", token)]).await.status, 409);
+    }
+    assert_eq!(app.count("select count(*) from app.users where email_verified_at is not null").await, 0);
+    assert_eq!(app.count("select count(*) from app.users where email = 'eve@example.org'").await, 0);
+    // None of that used anything up.
+    let done = app.form(Some(&stranger), "/link?do=confirm-address", &[("token", &confirm)]).await;
+    assert_eq!(location(&done), "/account?done=confirmed");
+    let done = app.form(Some(&stranger), "/link?do=confirm-address", &[("token", &change)]).await;
+    assert_eq!(location(&done), "/account?done=changed");
 }
 
 #[tokio::test]
 async fn a_link_ends_with_its_time_its_purpose_and_its_account() {
     let app = App::with(OUTBOX).await;
-    app.sign_up("ada@example.org").await;
+    let ada = app.sign_up("ada@example.org").await;
     let fresh = async || {
         app.db.superuser().await.execute("delete from app.rate_limits").await.unwrap();
         ask(&app, "magic", "ada@example.org").await;
@@ -306,7 +398,7 @@ async fn a_link_ends_with_its_time_its_purpose_and_its_account() {
     let other = fresh().await;
     assert_eq!(follow(&app, "reset_password", &[("token", &other), ("password", NEW)]).await.status, 409);
     assert_eq!(follow(&app, "finish_sign_up", &[("token", &other), ("password", NEW)]).await.status, 409);
-    assert_eq!(follow(&app, "confirm_address", &[("token", &other)]).await.status, 409);
+    assert_eq!(app.call(Some(&ada), CONFIRM, &[("token", &other)]).await.status, 409);
     app.db.superuser().await.execute("update app.users set status = 'banned'").await.unwrap();
     assert!(!signed_in(&follow(&app, "sign_in_by_link", &[("token", &other)]).await), "a closed account");
     for nonsense in ["", "x", &"A".repeat(43), "%00"] {
@@ -352,7 +444,7 @@ async fn an_address_is_changed_at_the_new_one_and_the_old_one_is_told() {
     assert_eq!((told.to.as_str(), told.subject.as_str()), ("ada@example.org", "Your address was changed"));
     assert!(!told.text.contains("new@example.org"));
     assert_eq!(follow(&app, "sign_in_by_link", &[("token", &magic)]).await.status, 409);
-    assert_eq!(follow(&app, "confirm_address", &[("token", &older)]).await.status, 409);
+    assert_eq!(app.call(Some(&ada), CONFIRM, &[("token", &older)]).await.status, 409);
     assert!(signed_in(&app.sign_in("new@example.org", PASSWORD).await));
     // An address that somebody else has is answered the same, and its owner hears of it.
     assert_eq!(location(&change("bob@example.org", PASSWORD).await), "/account?done=mailed");
@@ -369,8 +461,8 @@ async fn an_address_from_before_there_was_mail_is_confirmed_by_a_link() {
     let asked = app.form(Some(&ada), "/account/address?do=ask-confirmation", &[]).await;
     assert_eq!(location(&asked), "/account?done=mailed");
     let token = token(&app.letter().await.text);
-    let done = app.form(None, "/link?do=confirm-address", &[("token", &token)]).await;
-    assert_eq!(location(&done), "/sign-in?done=confirmed", "also where nobody is signed in");
+    let done = app.form(Some(&ada), "/link?do=confirm-address", &[("token", &token)]).await;
+    assert_eq!(location(&done), "/account?done=confirmed");
     assert!(!app.page(Some(&ada), "/account").await.body.contains("not confirmed"));
 }
 
@@ -429,16 +521,40 @@ async fn the_outbox_is_for_this_machine_alone_and_only_when_it_is_switched_on() 
         assert_eq!(look(&app, peer, &[("host", "localhost:3000")]).await, 200, "{peer}");
     }
     for peer in ["10.0.0.1", "192.168.1.1", "2001:db8::1", "0.0.0.0"] {
-        assert_eq!(look(&app, peer, &[]).await, 404, "{peer}");
+        assert_eq!(look(&app, peer, &[HERE]).await, 404, "{peer}");
     }
-    for proxied in ["forwarded", "x-forwarded-for", "X-Forwarded-Host", "x-forwarded-anything", "x-real-ip", "via"] {
-        assert_eq!(look(&app, "127.0.0.1", &[(proxied, "127.0.0.1")]).await, 404, "{proxied}");
+    for proxied in [
+        "forwarded",
+        "x-forwarded-for",
+        "X-Forwarded-Host",
+        "x-forwarded-anything",
+        "x-real-ip",
+        "via",
+        "cf-connecting-ip",
+        "cf-ray",
+        "true-client-ip",
+        "x-client-ip",
+        "client-ip",
+        "fly-client-ip",
+        "fastly-client-ip",
+        "x-cluster-client-ip",
+        "x-original-host",
+        "x-envoy-external-address",
+        "x-amzn-trace-id",
+        "cdn-loop",
+        "x-what-the-next-proxy-adds",
+    ] {
+        assert_eq!(look(&app, "127.0.0.1", &[HERE, (proxied, "127.0.0.1")]).await, 404, "{proxied}");
+    }
+    assert_eq!(look(&app, "127.0.0.1", &[]).await, 404, "no Host");
+    for header in ["user-agent", "accept-language", "sec-fetch-site", "sec-ch-ua-platform", "cookie", "referer"] {
+        assert_eq!(look(&app, "127.0.0.1", &[HERE, (header, "x")]).await, 200, "{header}, which browsers send");
     }
     for host in ["evil.example", "chat.example.org:3000", "127.0.0.1.evil.example"] {
         assert_eq!(look(&app, "127.0.0.1", &[("host", host)]).await, 404, "{host}");
     }
     let off = App::new().await;
-    assert_eq!(look(&off, "127.0.0.1", &[]).await, 404);
+    assert_eq!(look(&off, "127.0.0.1", &[HERE]).await, 404);
     assert_eq!(app.call(None, "accounts/server_fns/read_outbox", &[]).await.status, 404);
 }
 
@@ -481,4 +597,63 @@ async fn a_link_belongs_to_its_account_whoever_presses_the_button() {
     let answer = app.form(Some(&bob), "/link?do=sign-in-by-link", &[("token", &token)]).await;
     let who: Person = app.person("ada@example.org", &answer);
     assert_eq!(who.id, ada.id);
+}
+
+#[tokio::test]
+async fn where_the_outbox_is_not_shown_there_is_nothing_that_tells_of_it() {
+    for app in [App::with(OUTBOX).await, App::new().await] {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"] {
+            for accept in ["text/html", "*/*"] {
+                let ask = async |path: &str| {
+                    let request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
+                    let mut answer = app.send(request.body(Body::empty()).unwrap()).await;
+                    answer.headers.remove("x-request-id");
+                    let policy = answer.headers.remove("content-security-policy").unwrap();
+                    let nonce = policy.to_str().unwrap().split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
+                    (answer.status, format!("{:?}", answer.headers), answer.body.replace(nonce, ""))
+                };
+                let (outbox, nothing) = (ask("/dev/outbox").await, ask("/dev/nothing").await);
+                assert_eq!(outbox, nothing, "{method} {accept}");
+                assert_eq!(outbox.0, 404);
+                assert_eq!(outbox.2.contains("<title>Nothing here · moat</title>"), outbox.2.contains("<html"));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_does_not_start_on_a_password_that_was_taken_away_while_it_was_compared() {
+    let app = App::with(OUTBOX).await;
+    let ada = app.sign_up("ada@example.org").await;
+    let lane = async || app.state.lanes.service(Reason::SignIn).await.unwrap();
+    let known = sql::credential(&mut lane().await, "ada@example.org").await.unwrap().unwrap();
+    assert!(sql::hold_password(&mut lane().await, ada.id, &known.phc).await.unwrap());
+    ask(&app, "magic", "ada@example.org").await;
+    let link = token(&app.letter().await.text);
+    follow(&app, "sign_in_by_link", &[("token", &link)]).await;
+    assert!(!sql::hold_password(&mut lane().await, ada.id, &known.phc).await.unwrap());
+    // While one that holds it has not ended, the link waits, and then ends its session too.
+    app.db.superuser().await.execute("update app.users set email_verified_at = null").await.unwrap();
+    let phc = app.state.passwords.hash(NEW.into()).await.unwrap();
+    let insert = "insert into app.credentials (user_id, password_phc) select id, $1 from app.users";
+    sqlx::query(insert).bind(&phc).execute(&mut app.db.superuser().await).await.unwrap();
+    ask(&app, "magic", "ada@example.org").await;
+    let link = token(&app.letter().await.text);
+    let mut held = lane().await;
+    assert!(sql::hold_password(&mut held, ada.id, &phc).await.unwrap());
+    let session = sql::start_session(&mut held, ada.id, b"a hash", "", "").await.unwrap();
+    let fields = [("token", link.as_str())];
+    let (answer, ()) = tokio::join!(follow(&app, "sign_in_by_link", &fields), async {
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        app.until("the link waits", async || (app.count(waits).await > 0).then_some(())).await;
+        held.commit().await.unwrap();
+    });
+    assert!(signed_in(&answer), "{}", answer.body);
+    let over: bool = sqlx::query_scalar("select revoked_at is not null from app.sessions where id = $1")
+        .bind(session)
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    assert!(over);
 }

@@ -49,6 +49,7 @@ const WORLD: &str = "
     insert into app.feed_users (user_id, pos) select id, 1 from app.users;
     insert into app.feed (pos, user_id, upos, kind, payload, created_at) select row_number() over (order by id), id, 1, 'thread.changed', '{}', now() - interval '1 day' from app.users;
     insert into app.users (id, status, erased_at) values ('00000000-0000-4000-8000-00000000000c', 'archived', now());
+    insert into app.sessions (user_id, expires_at) values ('00000000-0000-4000-8000-00000000000c', now() - interval '40 days');
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -374,12 +375,22 @@ static CASES: &[Case] = &[
     definer(
         "users.update_definer",
         Job("sign_in"),
-        "with used as materialized (select app.finish_magic('magic of a@example.org') as who) select from used where app.probe('select count(*)::text from app.users where email_verified_at is not null', who::text) = '1'",
+        "with used as materialized (select user_id as who from app.finish_magic('magic of a@example.org')) select from used where app.probe('select count(*)::text from app.users where email_verified_at is not null', who::text) = '1'",
     ),
     definer(
         "users.delete_definer",
         Job("sweep"),
         "with gone as materialized (select app.erase_next()::text as done) select from gone where app.probe('select count(*)::text from app.users where erased_at is not null', done) = '0'",
+    ),
+    definer(
+        "credentials.delete_definer",
+        Job("sign_in"),
+        "with used as materialized (select app.finish_magic('magic of a@example.org')::text as done) select from used where app.probe('select count(*)::text from app.credentials', done) = '1'",
+    ),
+    definer(
+        "sessions.delete_definer",
+        Job("sweep"),
+        "with swept as materialized (select app.sweep_accounts()::text as done) select from swept where app.probe('select count(*)::text from app.sessions', done) = '2'",
     ),
     definer("credentials.update_definer", User, "select where app.change_password('phc of a@example.org', 'new')"),
     definer("outgoing.select_definer", Job("mail"), "select from app.take_outgoing() where kind = 'confirm'"),
@@ -403,7 +414,7 @@ static CASES: &[Case] = &[
     definer(
         "mail_tokens.update_definer",
         Job("sign_in"),
-        "select where app.finish_magic('magic of b@example.org') is not null",
+        "select from app.finish_magic('magic of b@example.org') where user_id is not null",
     ),
     definer(
         "mail_tokens.delete_definer",
@@ -418,7 +429,7 @@ static CASES: &[Case] = &[
     definer(
         "codes.insert_definer",
         Job("mail"),
-        "with asked as materialized (select app.probe('insert into app.outgoing (id, kind, address) values (''81000000-0000-4000-8000-00000000000a'', ''code'', ''+4930123458'') returning kind', '') as kind) select from asked where kind = 'code' and app.prepare_code('81000000-0000-4000-8000-00000000000a', 'h', true)",
+        "with asked as materialized (select app.probe('insert into app.outgoing (id, kind, address, user_id) values (''81000000-0000-4000-8000-00000000000a'', ''code'', ''+4930123458'', ''00000000-0000-4000-8000-00000000000a'') returning kind', '') as kind) select from asked where kind = 'code' and app.prepare_code('81000000-0000-4000-8000-00000000000a', 'h')",
     ),
     definer(
         "codes.update_definer",
@@ -751,7 +762,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("sign_in", "select * from app.lapsed_generations()"),
         ("sign_in", "select * from app.take_outgoing()"),
         ("sign_in", "select app.prepare_mail('80000000-0000-4000-8000-00000000000a', 'h')"),
-        ("sign_in", "select app.prepare_code('80000000-0000-4000-8000-00000000000a', 'h', true)"),
+        ("sign_in", "select app.prepare_code('80000000-0000-4000-8000-00000000000a', 'h')"),
         ("sign_in", "select app.outgoing_done('80000000-0000-4000-8000-00000000000a')"),
         ("sign_in", "select app.sweep_mail()"),
         ("sign_in", "select app.sweep_codes()"),
@@ -762,8 +773,10 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("mail", "select * from app.finish_sign_up('h')"),
         ("mail", "select app.finish_magic('magic of a@example.org')"),
         ("mail", "select app.finish_reset('h', 'phc')"),
-        ("mail", "select app.finish_address('h')"),
-        ("mail", "select app.finish_code(gen_random_uuid(), 'h', true)"),
+        ("mail", "select app.hold_password('00000000-0000-4000-8000-00000000000a', 'phc')"),
+        ("mail", "select app.give_token('k', '1 hour')"),
+        ("mail", "select app.signed_in_from('a@example.org', '::1')"),
+        ("mail", "select app.finish_code(gen_random_uuid(), 'h')"),
         ("mail", "select app.credential_of('00000000-0000-4000-8000-00000000000a')"),
         ("mail", "select app.time_zone_of('00000000-0000-4000-8000-00000000000a')"),
         ("live", "select app.take_token('k', 1, '1 hour')"),
@@ -783,6 +796,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         "select app.read_feed(0, 10)",
         "select app.outside_user('issuer', 'of b@example.org', null, false)",
         "select app.spend_token('magic of b@example.org', array['magic'])",
+        "select app.leave_mailbox_alone('00000000-0000-4000-8000-00000000000b')",
         "select app.spend_tokens_of('00000000-0000-4000-8000-00000000000b')",
         "select app.try_code('90000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'code')",
         "select app.credential_of('00000000-0000-4000-8000-00000000000a')",

@@ -10,7 +10,6 @@ use crate::{
     accounts::sql::Taken,
     error::AppError,
     server::{
-        config::Signup,
         db_error::internal,
         keys::{LinkToken, fresh_code},
         lanes::Reason,
@@ -45,8 +44,7 @@ pub async fn all(state: &AppState) -> Result<(), AppError> {
         let Some(taken) = sql::take_outgoing(&mut lane).await? else { return lane.commit().await };
         let what = if taken.kind == "code" {
             let code = fresh_code().map_err(internal)?;
-            let open = state.config.signup == Signup::Open;
-            let wanted = sql::prepare_code(&mut lane, taken.id, &state.keys.code(taken.id, &code), open).await?;
+            let wanted = sql::prepare_code(&mut lane, taken.id, &state.keys.code(taken.id, &code)).await?;
             if wanted { What::Code(code) } else { What::Nothing }
         } else {
             let token = LinkToken::fresh().map_err(internal)?;

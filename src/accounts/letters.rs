@@ -2,6 +2,9 @@
 
 use super::model::Letter;
 
+/// Before what ends when the link is used: whoever made the account may be somebody else.
+const FIRST: &str = "Nobody has confirmed this address before. With the link the account becomes yours alone.";
+
 /// The letter for what `app.prepare_mail` decided on; `None` for nothing. `origin` is our address, `token` the link's.
 pub fn letter(what: &str, origin: &str, token: &str) -> Option<Letter> {
     let link = format!("{origin}/link?t={token}");
@@ -37,6 +40,15 @@ pub fn letter(what: &str, origin: &str, token: &str) -> Option<Letter> {
                  The link works once, for an hour. If it was not you, do nothing: the password stays as it is."
             ),
         ),
+        "reset-first" => (
+            "Set a new password",
+            format!(
+                "Somebody, probably you, wants a new password for the account at {origin} with this address.\n\n\
+                 To choose one, open this link:\n\n{link}\n\n\
+                 {FIRST} Its sessions end then, and a telephone number that is linked to it is removed.\n\n\
+                 The link works once, for an hour. If it was not you, do nothing: the password stays as it is."
+            ),
+        ),
         "magic" => (
             "Sign in",
             format!(
@@ -44,10 +56,19 @@ pub fn letter(what: &str, origin: &str, token: &str) -> Option<Letter> {
                  The link works once, for 15 minutes. If you did not ask for it, do nothing."
             ),
         ),
+        "magic-first" => (
+            "Sign in",
+            format!(
+                "To sign in at {origin}, open this link:\n\n{link}\n\n\
+                 {FIRST} Its password stops working then, its other sessions end, and a telephone number that is linked \
+                 to it is removed. You can set a password of your own afterwards.\n\n\
+                 The link works once, for 15 minutes. If you did not ask for it, do nothing."
+            ),
+        ),
         "confirm" => (
             "Confirm your address",
             format!(
-                "To confirm that this is the address of your account at {origin}, open this link:\n\n{link}\n\n\
+                "To confirm that this is the address of your account at {origin}, open this link where you are signed in:\n\n{link}\n\n\
                  The link works once, for a day. If you have no account there, do nothing."
             ),
         ),
@@ -55,7 +76,7 @@ pub fn letter(what: &str, origin: &str, token: &str) -> Option<Letter> {
             "Confirm your new address",
             format!(
                 "Somebody, probably you, wants to use this address for an account at {origin}.\n\n\
-                 To confirm it, open this link:\n\n{link}\n\n\
+                 To confirm it, open this link where you are signed in:\n\n{link}\n\n\
                  The link works once, for a day. If it was not you, do nothing."
             ),
         ),

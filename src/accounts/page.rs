@@ -3,7 +3,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::use_query_map;
 
 use super::{
-    model::{LinkView, Ways, done},
+    model::{LinkView, Reader, Ways, done},
     server_fns::{read_link, read_outbox, ways_in, whoami},
 };
 use crate::{
@@ -188,11 +188,27 @@ pub fn Link() -> impl IntoView {
             <Suspense>
                 {Suspend::new(async move {
                     match read_link(token.clone()).await {
-                        Ok(LinkView { purpose, state: LinkState::Good, address }) => {
+                        Ok(LinkView { purpose, state: LinkState::Good, reader: Reader::SignedOut, .. }) => {
+                            let next: String = format!("/link?t={token}").replace('/', "%2F").replace('?', "%3F").replace('=', "%3D");
+                            view! {
+                                <h1>{doing(purpose).0}</h1>
+                                <p>"Sign in first, to the account that asked for this link. Nobody else's account can get your address."</p>
+                                <p><a class="button primary" href=format!("/sign-in?next={next}")>"Sign in"</a></p>
+                            }.into_any()
+                        }
+                        Ok(LinkView { purpose, state: LinkState::Good, reader: Reader::Other, .. }) => view! {
+                            <h1>{doing(purpose).0}</h1>
+                            <p>"You are signed in to another account than the one that asked for this link. Sign in to that one, and open the link again."</p>
+                            <p><a class="link" href="/account">"Your account"</a></p>
+                        }.into_any(),
+                        Ok(LinkView { purpose, state: LinkState::Good, address, first, .. }) => {
                             let (title, text, form, button, field) = doing(purpose);
                             view! {
                                 <h1>{title}</h1>
                                 <p>{text}" "<strong>{address.clone()}</strong></p>
+                                {first.then(|| view! {
+                                    <p>"Nobody has confirmed this address before. The account becomes yours alone: its old password stops working, its sessions end, and a linked telephone number is removed."</p>
+                                })}
                                 <form method="post" action=format!("/link?do={form}")>
                                     <FormError error=error.clone() fields=&["password"]/>
                                     <input type="hidden" name="token" value=token/>

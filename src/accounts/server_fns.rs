@@ -13,19 +13,22 @@ use crate::{
 #[server]
 pub async fn sign_up(email: String, password: String) -> Result<(), AppError> {
     use super::{model, sql};
-    use crate::server::{lanes::Reason, session, state};
-    let (state, email) = (state::current()?, model::email(&email)?);
+    use crate::server::{lanes::Reason, mailer, session, state};
+    let (state, email) = (state::current()?, mailer::address(&email)?);
     session::may_sign_up(&state.config, &email)?;
     model::new_password(&password)?;
-    session::limit(&state, &[("sign-up", &session::ip(), 30, 10.0)]).await?;
-    let phc = state.passwords.hash(password).await?;
+    session::limit(&state, &[("sign-up", &session::place(), 30, 10.0)]).await?;
     if state.mailer.proves() {
+        let phc = state.passwords.hash(password).await?;
         return session::ask_mail(&state, "sign-up", &email, Some(&phc)).await;
     }
+    let tries = session::limit_taken(&state, &email).await?;
+    let phc = state.passwords.hash(password).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let Some(user) = sql::sign_up(&mut lane, &email, &phc).await? else {
         return Err(AppError::invalid("email", "This address has an account already. Sign in instead."));
     };
+    session::give_back(&mut lane, tries).await?;
     session::start(&state, lane, user).await?;
     leptos_axum::redirect("/chat");
     Ok(())
@@ -41,14 +44,7 @@ pub async fn sign_in(email: String, password: String, next: Option<String>) -> R
     if password.len() > model::PASSWORD_MAX || email.contains('\0') || email.len() > 1000 {
         return Err(session::wrong_sign_in());
     }
-    let from = session::ip();
-    // For the account from one address, and loosely from all: somebody who guesses must not lock its owner out.
-    let guessed = format!("{email} {from}");
-    session::limit(
-        &state,
-        &[("sign-in-from", &from, 60, 5.0), ("sign-in-as", &guessed, 10, 30.0), ("sign-in-at", &email, 100, 10.0)],
-    )
-    .await?;
+    let tries = session::limit_sign_in(&state, &email).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let known = sql::credential(&mut lane, &email).await?;
     // No lane is held while the password is hashed: that takes long, and connections are few.
@@ -57,7 +53,11 @@ pub async fn sign_in(email: String, password: String, next: Option<String>) -> R
     let Some(known) = known.filter(|k| right && k.active) else {
         return Err(session::wrong_sign_in());
     };
-    let lane = state.lanes.service(Reason::SignIn).await?;
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    if !sql::hold_password(&mut lane, known.user, &known.phc).await? {
+        return Err(session::wrong_sign_in());
+    }
+    session::give_back(&mut lane, tries).await?;
     session::start(&state, lane, known.user).await?;
     leptos_axum::redirect(model::next_page(next.as_deref()));
     Ok(())
@@ -104,29 +104,29 @@ pub async fn ways_in() -> Result<Ways, AppError> {
 /// A mail with a link for a new password, if the address has an account.
 #[server]
 pub async fn ask_reset(email: String) -> Result<(), AppError> {
-    use super::model;
-    use crate::server::{session, state};
-    session::ask_mail(&state::current()?, "reset", &model::email(&email)?, None).await
+    use crate::server::{mailer, session, state};
+    session::ask_mail(&state::current()?, "reset", &mailer::address(&email)?, None).await
 }
 
 /// A mail with a link that signs in, if the address has an account.
 #[server]
 pub async fn ask_magic(email: String) -> Result<(), AppError> {
-    use super::model;
-    use crate::server::{session, state};
-    session::ask_mail(&state::current()?, "magic", &model::email(&email)?, None).await
+    use crate::server::{mailer, session, state};
+    session::ask_mail(&state::current()?, "magic", &mailer::address(&email)?, None).await
 }
 
 /// What a mailed link does, for the page that shows its button.
 #[server]
 pub async fn read_link(token: String) -> Result<LinkView, AppError> {
     use super::sql;
-    use crate::server::{keys::LinkToken, lanes::Reason, state};
+    use crate::server::{keys::LinkToken, lanes::Reason, session, state};
     let token = LinkToken::parse(&token).ok_or(AppError::NotFound)?;
     let mut lane = state::current()?.lanes.service(Reason::SignIn).await?;
-    let link = sql::read_token(&mut lane, &token.hash()).await?;
+    let link = sql::read_token(&mut lane, &token.hash()).await?.ok_or(AppError::NotFound)?;
     lane.commit().await?;
-    link.map(|(link, _)| link).ok_or(AppError::NotFound)
+    let reader = session::reader(&link);
+    let sql::FoundLink { purpose, state, address, first, .. } = link;
+    Ok(LinkView { purpose, state, address, first, reader })
 }
 
 /// Makes the account that a mailed link is for, and signs it in. The password is the one that was typed on the sign-up page:
@@ -143,11 +143,11 @@ pub async fn finish_sign_up(token: String, password: String) -> Result<(), AppEr
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let read = sql::read_token(&mut lane, &token.hash()).await?;
     lane.commit().await?;
-    let Some((link, phc)) = read.filter(|(link, _)| link.purpose == Purpose::SignUp) else {
+    let Some(link) = read.filter(|link| link.purpose == Purpose::SignUp) else {
         return Err(session::link_over());
     };
     session::limit(&state, &[("link-for", &link.address, 10, 30.0)]).await?;
-    if password.len() > model::PASSWORD_MAX || !state.passwords.verify(password, phc).await? {
+    if password.len() > model::PASSWORD_MAX || !state.passwords.verify(password, link.phc).await? {
         return Err(AppError::invalid("password", "This is not the password that was chosen on the sign-up page."));
     }
     let mut lane = state.lanes.service(Reason::SignIn).await?;
@@ -176,15 +176,15 @@ pub async fn reset_password(token: String, password: String) -> Result<(), AppEr
     let token = session::use_link(&state, &token).await?;
     let phc = state.passwords.hash(password).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
-    let user = sql::finish_reset(&mut lane, &token.hash(), &phc).await?.ok_or_else(session::link_over)?;
-    session::start(&state, lane, user).await?;
+    let by = sql::finish_reset(&mut lane, &token.hash(), &phc).await?.ok_or_else(session::link_over)?;
+    session::start(&state, lane, by.user).await?;
     state.hub.wake();
     state.mailer.wake();
-    leptos_axum::redirect("/chat");
+    leptos_axum::redirect(if by.first { "/account?done=mine" } else { "/chat" });
     Ok(())
 }
 
-/// Signs in by a mailed link.
+/// Signs in by a mailed link. The first that proves the address leaves no other way in: a stranger may have made the account.
 #[server]
 pub async fn sign_in_by_link(token: String) -> Result<(), AppError> {
     use super::sql;
@@ -192,26 +192,27 @@ pub async fn sign_in_by_link(token: String) -> Result<(), AppError> {
     let state = state::current()?;
     let token = session::use_link(&state, &token).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
-    let user = sql::finish_magic(&mut lane, &token.hash()).await?.ok_or_else(session::link_over)?;
-    session::start(&state, lane, user).await?;
-    leptos_axum::redirect("/chat");
+    let by = sql::finish_magic(&mut lane, &token.hash()).await?.ok_or_else(session::link_over)?;
+    session::start(&state, lane, by.user).await?;
+    state.hub.wake();
+    leptos_axum::redirect(if by.first { "/account?done=mine" } else { "/chat" });
     Ok(())
 }
 
-/// Confirms the address that a link was mailed to, or makes it the account's.
+/// Confirms the caller's address, or makes another one theirs, by a link that was mailed there. Signed in, since the mail alone
+/// could be with somebody whose address a stranger typed.
 #[server]
 pub async fn confirm_address(token: String) -> Result<(), AppError> {
     use super::sql;
-    use crate::server::{caller::Caller, lanes::Reason, session, state};
+    use crate::server::{lanes, session, state};
     let state = state::current()?;
     let token = session::use_link(&state, &token).await?;
-    let mut lane = state.lanes.service(Reason::SignIn).await?;
-    let outcome = sql::finish_address(&mut lane, &token.hash()).await?;
+    let mut lane = lanes::user().await?;
+    let outcome = sql::finish_my_address(&mut lane, &token.hash()).await?;
     lane.commit().await?;
     state.mailer.wake();
-    let page = if matches!(state::caller(), Caller::Nobody) { "/sign-in" } else { "/account" };
     match outcome.as_str() {
-        "confirmed" | "changed" => leptos_axum::redirect(&format!("{page}?done={outcome}")),
+        "confirmed" | "changed" => leptos_axum::redirect(&format!("/account?done={outcome}")),
         "taken" => return Err(AppError::Conflict { what: "This address has an account of its own by now.".into() }),
         _ => return Err(session::link_over()),
     }
@@ -235,16 +236,15 @@ pub async fn ask_code(number: String) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Signs in by a code. A number that nobody has linked makes a new account where anybody may sign up.
+/// Signs in by a code.
 #[server]
 pub async fn sign_in_by_code(ask: AskId, code: String) -> Result<(), AppError> {
     use super::{model, sql};
-    use crate::server::{config::Signup, lanes::Reason, session, state};
+    use crate::server::{lanes::Reason, session, state};
     let (state, code) = (state::current()?, model::code(&code)?);
-    session::limit(&state, &[("code-try", &session::ip(), 30, 10.0)]).await?;
-    let open = state.config.signup == Signup::Open;
+    session::limit(&state, &[("code-try", &session::place(), 30, 10.0)]).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
-    let Some(user) = sql::finish_code(&mut lane, ask, &state.keys.code(ask.0, &code), open).await? else {
+    let Some(user) = sql::finish_code(&mut lane, ask, &state.keys.code(ask.0, &code)).await? else {
         // The try counts.
         lane.commit().await?;
         return Err(session::wrong_code());
@@ -299,13 +299,12 @@ pub async fn ask_confirmation() -> Result<(), AppError> {
 /// A mail to the address that the caller wants, with a link that makes it theirs.
 #[server]
 pub async fn change_address(email: String, password: String) -> Result<(), AppError> {
-    use super::{model, sql};
-    use crate::server::{lanes, mailer::Mailer, session, state};
+    use super::sql;
+    use crate::server::{lanes, mailer, session, state};
     let state = state::current()?;
     session::sends_mail(&state)?;
     let me = lanes::user().await?.user();
-    let email = model::email(&email)?;
-    Mailer::check(&email)?;
+    let email = mailer::address(&email)?;
     session::typed_password(&state, me, password).await?;
     session::limit_mail(&state, &email).await?;
     let mut lane = lanes::user().await?;
@@ -361,7 +360,7 @@ pub async fn link_phone(ask: AskId, code: String) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::{lanes, session, state};
     let (state, code) = (state::current()?, model::code(&code)?);
-    session::limit(&state, &[("code-try", &session::ip(), 30, 10.0)]).await?;
+    session::limit(&state, &[("code-try", &session::place(), 30, 10.0)]).await?;
     let mut lane = lanes::user().await?;
     let outcome = sql::link_phone(&mut lane, ask, &state.keys.code(ask.0, &code)).await?;
     // The try counts.

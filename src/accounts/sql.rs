@@ -1,5 +1,5 @@
 use crate::{
-    accounts::model::{Account, LinkView, Me, SessionRow},
+    accounts::model::{Account, Me, SessionRow},
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
     types::{AskId, LinkState, Purpose, SessionId, UserId},
@@ -122,7 +122,27 @@ pub async fn take_token(lane: &mut ServiceLane, key: &str, burst: i32, every: f6
     Ok(())
 }
 
-/// Forgets rate limits that no longer limit, and refresh tokens that were spent long ago.
+/// Gives a try back that turned out to be no guess.
+pub async fn give_token(lane: &mut ServiceLane, key: &str, every: f64) -> Result<(), AppError> {
+    sqlx::query("select app.give_token($1, make_interval(secs => $2))")
+        .bind(key)
+        .bind(every)
+        .execute(lane.conn())
+        .await?;
+    Ok(())
+}
+
+/// Whether the holder of an address has signed in from this place before.
+pub async fn signed_in_from(lane: &mut ServiceLane, email: &str, place: &str) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.signed_in_from($1, $2)").bind(email).bind(place).fetch_one(lane.conn()).await?)
+}
+
+/// Whether a hash is still the one of somebody's password; if so, it stays that until the lane ends.
+pub async fn hold_password(lane: &mut ServiceLane, user: UserId, phc: &str) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.hold_password($1, $2)").bind(user).bind(phc).fetch_one(lane.conn()).await?)
+}
+
+/// Forgets rate limits that no longer limit, refresh tokens that were spent long ago, and sessions that ended long ago.
 pub async fn sweep(lane: &mut ServiceLane) -> Result<(), AppError> {
     sqlx::query("select app.sweep_accounts(), app.sweep_mail(), app.sweep_codes()").execute(lane.conn()).await?;
     Ok(())
@@ -168,14 +188,9 @@ pub async fn prepare_mail(lane: &mut ServiceLane, id: uuid::Uuid, token: &[u8]) 
     Ok(sqlx::query_scalar("select app.prepare_mail($1, $2)").bind(id).bind(token).fetch_one(lane.conn()).await?)
 }
 
-/// Whether the code is to be sent. `open`: also to a number that nobody has linked.
-pub async fn prepare_code(lane: &mut ServiceLane, id: uuid::Uuid, code: &[u8], open: bool) -> Result<bool, AppError> {
-    Ok(sqlx::query_scalar("select app.prepare_code($1, $2, $3)")
-        .bind(id)
-        .bind(code)
-        .bind(open)
-        .fetch_one(lane.conn())
-        .await?)
+/// Whether the code is to be sent.
+pub async fn prepare_code(lane: &mut ServiceLane, id: uuid::Uuid, code: &[u8]) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.prepare_code($1, $2)").bind(id).bind(code).fetch_one(lane.conn()).await?)
 }
 
 pub async fn outgoing_done(lane: &mut ServiceLane, id: uuid::Uuid) -> Result<(), AppError> {
@@ -183,15 +198,30 @@ pub async fn outgoing_done(lane: &mut ServiceLane, id: uuid::Uuid) -> Result<(),
     Ok(())
 }
 
-/// What a link is for, and the password's hash that a sign-up waits with.
-pub async fn read_token(lane: &mut ServiceLane, token: &[u8]) -> Result<Option<(LinkView, Option<String>)>, AppError> {
-    let (purpose, state, address, phc): (Option<Purpose>, Option<LinkState>, Option<String>, Option<String>) =
-        sqlx::query_as("select purpose, state, address, phc from app.read_token($1)")
+/// A mailed link, as it was found.
+pub struct FoundLink {
+    pub purpose: Purpose,
+    pub state: LinkState,
+    pub address: String,
+    /// The password's hash that a sign-up waits with.
+    pub phc: Option<String>,
+    /// `None` for a sign-up: there is nobody yet.
+    pub user: Option<UserId>,
+    /// Using it is the first proof that the account's address is anybody's.
+    pub first: bool,
+}
+
+pub async fn read_token(lane: &mut ServiceLane, token: &[u8]) -> Result<Option<FoundLink>, AppError> {
+    type Row = (Option<Purpose>, Option<LinkState>, Option<String>, Option<String>, Option<UserId>, Option<bool>);
+    let (purpose, state, address, phc, user, first): Row =
+        sqlx::query_as("select purpose, state, address, phc, user_id, first from app.read_token($1)")
             .bind(token)
             .fetch_one(lane.conn())
             .await?;
     Ok(match (purpose, state, address) {
-        (Some(purpose), Some(state), Some(address)) => Some((LinkView { purpose, state, address }, phc)),
+        (Some(purpose), Some(state), Some(address)) => {
+            Some(FoundLink { purpose, state, address, phc, user, first: first.unwrap_or_default() })
+        }
         _ => None,
     })
 }
@@ -201,17 +231,32 @@ pub async fn finish_sign_up(lane: &mut ServiceLane, token: &[u8]) -> Result<(Str
     Ok(sqlx::query_as("select outcome, user_id from app.finish_sign_up($1)").bind(token).fetch_one(lane.conn()).await?)
 }
 
-pub async fn finish_magic(lane: &mut ServiceLane, token: &[u8]) -> Result<Option<UserId>, AppError> {
-    Ok(sqlx::query_scalar("select app.finish_magic($1)").bind(token).fetch_one(lane.conn()).await?)
+/// Somebody whom a mailed link lets in.
+pub struct LetIn {
+    pub user: UserId,
+    /// It was the first proof of the address: everything else that led into the account is gone.
+    pub first: bool,
 }
 
-pub async fn finish_reset(lane: &mut ServiceLane, token: &[u8], phc: &str) -> Result<Option<UserId>, AppError> {
-    Ok(sqlx::query_scalar("select app.finish_reset($1, $2)").bind(token).bind(phc).fetch_one(lane.conn()).await?)
+pub async fn finish_magic(lane: &mut ServiceLane, token: &[u8]) -> Result<Option<LetIn>, AppError> {
+    let (user, first): (Option<UserId>, Option<bool>) =
+        sqlx::query_as("select user_id, first from app.finish_magic($1)").bind(token).fetch_one(lane.conn()).await?;
+    Ok(user.map(|user| LetIn { user, first: first.unwrap_or_default() }))
 }
 
-/// `confirmed`, `changed`, `over` or `taken`.
-pub async fn finish_address(lane: &mut ServiceLane, token: &[u8]) -> Result<String, AppError> {
-    Ok(sqlx::query_scalar("select app.finish_address($1)").bind(token).fetch_one(lane.conn()).await?)
+pub async fn finish_reset(lane: &mut ServiceLane, token: &[u8], phc: &str) -> Result<Option<LetIn>, AppError> {
+    let (user, first): (Option<UserId>, Option<bool>) =
+        sqlx::query_as("select user_id, first from app.finish_reset($1, $2)")
+            .bind(token)
+            .bind(phc)
+            .fetch_one(lane.conn())
+            .await?;
+    Ok(user.map(|user| LetIn { user, first: first.unwrap_or_default() }))
+}
+
+/// `confirmed`, `changed`, `over` or `taken`. Somebody else's link is `over`.
+pub async fn finish_my_address(lane: &mut UserLane, token: &[u8]) -> Result<String, AppError> {
+    Ok(sqlx::query_scalar("select app.finish_my_address($1)").bind(token).fetch_one(lane.conn()).await?)
 }
 
 pub async fn ask_code(lane: &mut ServiceLane, ask: AskId, phone: &str) -> Result<(), AppError> {
@@ -219,19 +264,9 @@ pub async fn ask_code(lane: &mut ServiceLane, ask: AskId, phone: &str) -> Result
     Ok(())
 }
 
-/// Whom a code signs in; made new when `open`. `None`: wrong, or over.
-pub async fn finish_code(
-    lane: &mut ServiceLane,
-    ask: AskId,
-    code: &[u8],
-    open: bool,
-) -> Result<Option<UserId>, AppError> {
-    Ok(sqlx::query_scalar("select app.finish_code($1, $2, $3)")
-        .bind(ask)
-        .bind(code)
-        .bind(open)
-        .fetch_one(lane.conn())
-        .await?)
+/// Whom a code signs in. `None`: wrong, or over.
+pub async fn finish_code(lane: &mut ServiceLane, ask: AskId, code: &[u8]) -> Result<Option<UserId>, AppError> {
+    Ok(sqlx::query_scalar("select app.finish_code($1, $2)").bind(ask).bind(code).fetch_one(lane.conn()).await?)
 }
 
 pub async fn ask_my_code(lane: &mut UserLane, ask: AskId, phone: &str) -> Result<(), AppError> {

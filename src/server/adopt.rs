@@ -12,7 +12,8 @@ use serde_json::Value;
 use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions, types::time::OffsetDateTime};
 use uuid::Uuid;
 
-use crate::{accounts::model::email, threads::model::auto_title};
+use super::mailer::address;
+use crate::threads::title::auto_title;
 
 /// Bytes of the longest text that is kept whole: as long as an answer may be.
 const LONGEST: usize = 1_000_000;
@@ -209,11 +210,11 @@ impl Old {
                from public.threads t where t.user_id is not null group by t.user_id"
         };
         let rows: Vec<Row> = sqlx::query_as(query).fetch_all(&mut self.0).await.map_err(old_error)?;
-        let person = |(subject, address, confirmed, banned, created_at): Row| Person {
+        let person = |(subject, typed, confirmed, banned, created_at): Row| Person {
             id: our_id("user", &subject),
             subject,
             // Anybody can write somebody else's address: one that was never confirmed is left behind.
-            email: address.filter(|_| confirmed).and_then(|address| email(&address).ok()),
+            email: typed.filter(|_| confirmed).and_then(|typed| address(&typed).ok()),
             banned,
             created_at: created_at.unwrap_or_else(OffsetDateTime::now_utc),
         };

@@ -15,7 +15,7 @@ use crate::{
         run,
     },
     error::AppError,
-    threads::{self, model::auto_title},
+    threads::{self, title::auto_title},
     types::{ClientId, UserId},
 };
 

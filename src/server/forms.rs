@@ -166,6 +166,7 @@ fn typed(body: &[u8]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn query_value(uri: &Uri, key: &str) -> Option<String> {
+/// A parameter of an address.
+pub fn query_value(uri: &Uri, key: &str) -> Option<String> {
     form_urlencoded::parse(uri.query()?.as_bytes()).find(|(k, _)| k == key).map(|(_, v)| v.into_owned())
 }

@@ -1,7 +1,7 @@
 //! The headers that tell a browser what it may do with our pages.
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderValue, header},
     middleware::Next,
     response::Response,
@@ -9,7 +9,7 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use leptos::nonce::Nonce;
 
-use super::db_error::internal;
+use super::{db_error::internal, state::AppState};
 use crate::error::AppError;
 use axum::response::IntoResponse;
 
@@ -28,7 +28,7 @@ pub async fn no_phone_in_query(request: Request, next: Next) -> Response {
 }
 
 /// Puts a nonce into the request and the security headers on the answer.
-pub async fn secure(mut request: Request, next: Next) -> Response {
+pub async fn secure(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let mut bytes = [0u8; 16];
     if let Err(error) = aws_lc_rs::rand::fill(&mut bytes) {
         return internal(error).into_response();
@@ -51,6 +51,10 @@ pub async fn secure(mut request: Request, next: Next) -> Response {
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.insert("permissions-policy", HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
+    // A year in which the browser asks for nothing in clear, not even for the first page.
+    if state.config.origin().starts_with("https://") {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     // What is somebody's own is kept by no cache on the way, nor by the back button of whoever sits there next.
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

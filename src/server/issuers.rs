@@ -19,8 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{caller::now, config::BadSetting, jwt};
-use crate::accounts::model;
+use super::{caller::now, config::BadSetting, jwt, mailer};
 
 /// Seconds that an issuer's clock may be ahead of ours. Nothing is added to a token's end.
 const AHEAD: i64 = 30;
@@ -252,7 +251,7 @@ impl Issuer {
         Ok(Outsider {
             issuer: self.name.clone(),
             subject,
-            email: email.and_then(|email| model::email(email).ok()),
+            email: email.and_then(|email| mailer::address(email).ok()),
             issued_at,
             expires_at: claims.exp as i64,
         })

@@ -3,14 +3,14 @@
 
 use std::{
     collections::VecDeque,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{
     extract::ConnectInfo,
-    http::{HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderName, header, request::Parts},
 };
 use futures::future::BoxFuture;
 use leptos::prelude::use_context;
@@ -48,6 +48,23 @@ pub enum SendError {
     Sms(#[from] reqwest::Error),
     #[error("there is no way to send it")]
     NoWay,
+}
+
+/// The longest address, in bytes: the database keeps no longer one.
+const ADDRESS_MAX: usize = 254;
+
+/// An address as it was typed, in the one spelling that is stored and compared (trimmed, lower case), if mail can be sent there.
+/// The parser is the one that the mail is written with. Beyond ASCII it takes more than mail servers do, and has several
+/// spellings for one mailbox.
+pub fn address(typed: &str) -> Result<String, AppError> {
+    let wrong = || AppError::invalid("email", "This is no e-mail address.");
+    let email = typed.trim().to_lowercase();
+    let parsed: Address = email.parse().map_err(|_| wrong())?;
+    let quoted = parsed.user().starts_with('"');
+    if !email.is_ascii() || email.len() > ADDRESS_MAX || quoted || !parsed.domain().contains('.') {
+        return Err(wrong());
+    }
+    Ok(email)
 }
 
 /// What was sent to nobody: the newest letters, in memory alone, since they contain what signs people in.
@@ -96,14 +113,6 @@ impl Mailer {
     /// before that.
     pub fn proves(&self) -> bool {
         matches!(self.0.way, Way::Smtp { .. })
-    }
-
-    /// Whether an address is one that mail can be sent to.
-    pub fn check(address: &str) -> Result<(), AppError> {
-        address
-            .parse::<Address>()
-            .map(|_| ())
-            .map_err(|_| AppError::invalid("email", "Mail can't be sent to this address."))
     }
 
     /// Sends one letter. `id` stays the same when it is tried again, so that mail programs know a double.
@@ -167,21 +176,85 @@ impl SmsSender for Outbox {
 pub fn outbox() -> Result<Vec<Posted>, AppError> {
     let state = state::current()?;
     let parts = use_context::<Parts>().ok_or(AppError::NotFound)?;
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
     match &state.outbox {
-        Some(outbox) if is_local(peer, &parts.headers) => Ok(outbox.read()),
+        Some(outbox) if is_local(&parts.extensions, &parts.headers) => Ok(outbox.read()),
         _ => Err(AppError::NotFound),
     }
 }
 
+/// What browsers send, besides what begins with `accept` or `sec-`. Proxies have no end of headers of their own: whatever is not
+/// known here is taken for one of those.
+const BROWSERS: &[&str] = &[
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "dnt",
+    "host",
+    "if-modified-since",
+    "if-none-match",
+    "origin",
+    "pragma",
+    "priority",
+    "purpose",
+    "referer",
+    "save-data",
+    "te",
+    "upgrade-insecure-requests",
+    "user-agent",
+    // Ours: put there on the way in.
+    "x-request-id",
+];
+
 /// A request from this machine that no proxy passed on, to a name of this machine: behind a proxy everybody comes from
 /// loopback, and a page of another site may let its own name point here.
-fn is_local(peer: Option<IpAddr>, headers: &HeaderMap) -> bool {
-    let passed_on = headers.keys().any(|name| {
-        let name = name.as_str();
-        name == "forwarded" || name == "via" || name == "x-real-ip" || name.starts_with("x-forwarded")
-    });
+pub fn is_local(extensions: &Extensions, headers: &HeaderMap) -> bool {
+    let stranger = headers
+        .keys()
+        .map(HeaderName::as_str)
+        .find(|name| !BROWSERS.contains(name) && !name.starts_with("accept") && !name.starts_with("sec-"));
+    if let Some(header) = stranger {
+        tracing::debug!(header, "not for the outbox");
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let local_name = host.is_none_or(|host| super::config::is_loopback_origin(&format!("http://{host}")));
-    !passed_on && local_name && peer.is_some_and(|ip| ip.to_canonical().is_loopback())
+    let local_name = host.is_some_and(|host| super::config::is_loopback_origin(&format!("http://{host}")));
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    stranger.is_none() && local_name && peer.is_some_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_spelling_of_an_address_is_stored() {
+        assert_eq!(address("  Ada@Example.ORG ").unwrap(), "ada@example.org");
+        assert_eq!(address("o'hara+tag@xn--mller-kva.example").unwrap(), "o'hara+tag@xn--mller-kva.example");
+        let long = format!("{}@example.org", "a".repeat(64));
+        for wrong in [
+            "",
+            "ada",
+            "@example.org",
+            "ada@",
+            "a b@example.org",
+            "ada@example",
+            "a@b@example.org",
+            "a\0@example.org",
+            "ada@.org",
+            "ada@example.org.",
+            "ada@127.0.0.1@x.y",
+            "<script>@x.y",
+            "\"a b\"@example.org",
+            "\u{ff41}da@example.org",
+            "ada@\u{ff45}xample.org",
+            "\u{212a}im@example.org\u{301}",
+            &format!("a{long}"),
+            &format!("a@{}org", "example.".repeat(32)),
+        ] {
+            assert!(address(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(address(&long).is_ok());
+    }
 }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, header};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -41,6 +41,15 @@ pub fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> IpAddr {
         (None, None) => None,
     }
     .unwrap_or(peer)
+}
+
+/// What somebody is counted by: an address of version 4, or the network that an address of version 6 is in. Whoever has one of
+/// those has the whole /64, and could count as somebody else with every request.
+pub fn place(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V6(v6) => Ipv6Net::new_assert(v6, 64).trunc().to_string(),
+        IpAddr::V4(v4) => v4.to_string(),
+    }
 }
 
 fn forwarded_for(headers: &HeaderMap) -> Option<Vec<&str>> {
@@ -147,6 +156,18 @@ mod tests {
         }
         let both = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9")];
         assert_eq!(from("192.0.2.7", &both), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_place_is_an_address_or_a_network_of_version_6() {
+        for (ip, expected) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::6", "2001:db8:1:3::/64"),
+            ("::1", "::/64"),
+        ] {
+            assert_eq!(place(ip.parse().unwrap()), expected);
+        }
     }
 
     #[test]

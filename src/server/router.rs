@@ -7,10 +7,10 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 use leptos::prelude::provide_context;
 use tower::ServiceExt;
@@ -29,11 +29,12 @@ use tower_http::{
 
 use super::{
     caller::{self, Caller},
-    forms, headers,
+    forms, headers, mailer,
     state::AppState,
     wire,
 };
 use crate::{
+    accounts::model::next_page,
     app,
     error::AppError,
     live, transfer,
@@ -75,6 +76,10 @@ const fn door(path: &'static str, serves: Serves, open: bool) -> Door {
     Door { path, serves, open }
 }
 
+const OUTBOX: &str = "/dev/outbox";
+/// Pages that whoever is signed in has no use for.
+const PAST_WHEN_SIGNED_IN: [&str; 2] = ["/sign-in", "/sign-up"];
+
 /// With `server_fn_paths()`, all there is.
 pub static ROUTES: &[Door] = &[
     door("/", Serves::Plain, true),
@@ -92,7 +97,7 @@ pub static ROUTES: &[Door] = &[
     door("/account/phone", Serves::Plain, false),
     door("/account/sessions", Serves::Plain, false),
     door("/account/leave", Serves::Plain, false),
-    door("/dev/outbox", Serves::Plain, true),
+    door(OUTBOX, Serves::Plain, true),
     door("/guide", Serves::Plain, true),
     door("/guide/{page}", Serves::Plain, true),
     door("/chat", Serves::App, false),
@@ -125,7 +130,6 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
     "/api/moat/accounts/server_fns/finish_sign_up",
     "/api/moat/accounts/server_fns/reset_password",
     "/api/moat/accounts/server_fns/sign_in_by_link",
-    "/api/moat/accounts/server_fns/confirm_address",
     "/api/moat/accounts/server_fns/read_outbox",
     "/api/moat/guide/server_fns/list_pages",
     "/api/moat/guide/server_fns/read_page",
@@ -145,6 +149,8 @@ pub fn router(state: AppState) -> Router {
     let mut router = Router::new();
     for door in ROUTES {
         let mut methods: MethodRouter<AppState> = match door.serves {
+            // Every method of it: even "not allowed" would tell that there is something.
+            Serves::Plain if door.path == OUTBOX => any(outbox),
             Serves::App | Serves::Plain => get(page).post(forms::post),
             Serves::Live => get(live::stream::live),
             Serves::Export => get(transfer::export::export),
@@ -158,6 +164,9 @@ pub fn router(state: AppState) -> Router {
                 Serves::App | Serves::Plain => methods.layer(middleware::from_fn(signed_in_page)),
                 _ => methods.layer(middleware::from_fn(signed_in_fetch)),
             };
+        }
+        if PAST_WHEN_SIGNED_IN.contains(&door.path) {
+            methods = methods.layer(middleware::from_fn_with_state(state.clone(), signed_in_already));
         }
         if door.serves != Serves::Live {
             let time = if door.serves == Serves::Import { UPLOAD } else { TIMEOUT };
@@ -303,7 +312,7 @@ async fn server_fn(State(state): State<AppState>, request: Request) -> Response 
 }
 
 async fn not_found(State(state): State<AppState>, request: Request) -> Response {
-    let wants_page = request.method() == axum::http::Method::GET
+    let wants_page = *request.method() == Method::GET
         && request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("text/html"));
     if !wants_page {
         return AppError::NotFound.into_response();
@@ -313,6 +322,16 @@ async fn not_found(State(state): State<AppState>, request: Request) -> Response 
         *response.status_mut() = StatusCode::NOT_FOUND;
     }
     response
+}
+
+/// To whoever may not see the outbox, the page for an address that leads nowhere.
+async fn outbox(State(state): State<AppState>, mut request: Request) -> Response {
+    let shown = state.outbox.is_some() && mailer::is_local(request.extensions(), request.headers());
+    if shown && matches!(*request.method(), Method::GET | Method::HEAD) {
+        return render_page(&state, request).await;
+    }
+    *request.uri_mut() = Uri::from_static("/dev");
+    not_found(State(state), request).await
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
@@ -346,6 +365,18 @@ fn is_hashed(path: &str) -> bool {
 
 fn is_somebody(request: &Request) -> bool {
     matches!(request.extensions().get::<Caller>(), Some(Caller::User(_)))
+}
+
+/// Looks whether the session lives: with one that has ended, the chat would send them back here, and so on.
+async fn signed_in_already(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    if let (&Method::GET, Some(Caller::User(opening))) = (request.method(), request.extensions().get::<Caller>())
+        && state.lanes.user(opening).await.is_ok()
+    {
+        let wanted = forms::query_value(request.uri(), "next");
+        let to = next_page(wanted.as_deref()).to_owned();
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response();
+    }
+    next.run(request).await
 }
 
 async fn signed_in_page(request: Request, next: Next) -> Response {

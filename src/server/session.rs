@@ -1,5 +1,7 @@
 //! Sessions as the browser has them: cookies on an answer, and the limits on getting one.
 
+use std::net::IpAddr;
+
 use axum::http::{HeaderName, HeaderValue, header, request::Parts};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
@@ -10,13 +12,16 @@ use super::{
     db_error::internal,
     keys::{LinkToken, RefreshToken},
     lanes::{Reason, ServiceLane},
-    mailer::Mailer,
+    proxies,
     state::{self, AppState},
 };
 use crate::{
-    accounts::{model::PASSWORD_MAX, sql},
+    accounts::{
+        model::{PASSWORD_MAX, Reader},
+        sql,
+    },
     error::AppError,
-    types::{SessionId, UserId},
+    types::{Purpose, SessionId, UserId},
     ui::theme::Theme,
 };
 
@@ -36,19 +41,56 @@ pub fn wrong_sign_in() -> AppError {
     AppError::invalid("password", "The address or the password is wrong.")
 }
 
+/// Tries that were taken, which can be given back.
+pub struct Tries(Vec<(String, f64)>);
+
+type Limit<'a> = (&'a str, &'a str, i32, f64);
+
 /// Takes one try from each limit: what for, of whom, how many at once, seconds for the next one.
-pub async fn limit(state: &AppState, limits: &[(&str, &str, i32, f64)]) -> Result<(), AppError> {
-    let mut lane = state.lanes.service(Reason::SignIn).await?;
+pub async fn limit(state: &AppState, limits: &[Limit<'_>]) -> Result<Tries, AppError> {
+    take(state.lanes.service(Reason::SignIn).await?, limits).await
+}
+
+async fn take(mut lane: ServiceLane, limits: &[Limit<'_>]) -> Result<Tries, AppError> {
+    let mut tries = Vec::with_capacity(limits.len());
     for (what, who, burst, every) in limits {
-        sql::take_token(&mut lane, &format!("{what}:{who}"), *burst, *every).await?;
+        let key = format!("{what}:{who}");
+        sql::take_token(&mut lane, &key, *burst, *every).await?;
+        tries.push((key, *every));
     }
-    lane.commit().await
+    lane.commit().await?;
+    Ok(Tries(tries))
+}
+
+/// Gives tries back that were none: only who guesses is slowed down, and nobody who shares an address with others.
+pub async fn give_back(lane: &mut ServiceLane, Tries(tries): Tries) -> Result<(), AppError> {
+    for (key, every) in tries {
+        sql::give_token(lane, &key, every).await?;
+    }
+    Ok(())
+}
+
+/// One try at the password of an address. For the account from one place, and loosely from all others together: where its owner
+/// has signed in before, what strangers try elsewhere does not count, or they could lock the owner out.
+pub async fn limit_sign_in(state: &AppState, email: &str) -> Result<Tries, AppError> {
+    let from = place();
+    let as_from = format!("{email} {from}");
+    let mut limits = vec![("sign-in-from", from.as_str(), 60, 5.0), ("sign-in-as", &as_from, 10, 30.0)];
+    let mut lane = state.lanes.service(Reason::SignIn).await?;
+    if !sql::signed_in_from(&mut lane, email, &from).await? {
+        limits.push(("sign-in-at", email, 100, 10.0));
+    }
+    take(lane, &limits).await
+}
+
+/// One try at making an account where that tells whether an address has one. Making it gives the try back.
+pub async fn limit_taken(state: &AppState, email: &str) -> Result<Tries, AppError> {
+    limit(state, &[("taken-from", &place(), 10, 60.0), ("taken-at", email, 5, 300.0)]).await
 }
 
 /// Queues a mail for whoever has this address. Nothing here looks whether somebody has an account: the job that sends it does.
 pub async fn ask_mail(state: &AppState, kind: &str, email: &str, phc: Option<&str>) -> Result<(), AppError> {
     sends_mail(state)?;
-    Mailer::check(email)?;
     limit_mail(state, email).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     sql::ask_mail(&mut lane, kind, email, phc).await?;
@@ -59,13 +101,13 @@ pub async fn ask_mail(state: &AppState, kind: &str, email: &str, phc: Option<&st
 }
 
 /// One mail to this address, from wherever it was asked for.
-pub async fn limit_mail(state: &AppState, email: &str) -> Result<(), AppError> {
-    limit(state, &[("mail-from", &ip(), 30, 20.0), ("mail-to", email, 5, 300.0)]).await
+pub async fn limit_mail(state: &AppState, email: &str) -> Result<Tries, AppError> {
+    limit(state, &[("mail-from", &place(), 30, 20.0), ("mail-to", email, 5, 300.0)]).await
 }
 
 /// One text message to this number.
-pub async fn limit_code(state: &AppState, phone: &str) -> Result<(), AppError> {
-    limit(state, &[("code-from", &ip(), 10, 60.0), ("code-to", phone, 5, 1800.0)]).await
+pub async fn limit_code(state: &AppState, phone: &str) -> Result<Tries, AppError> {
+    limit(state, &[("code-from", &place(), 10, 60.0), ("code-to", phone, 5, 1800.0)]).await
 }
 
 pub fn sends_mail(state: &AppState) -> Result<(), AppError> {
@@ -84,8 +126,18 @@ pub fn sends_texts(state: &AppState) -> Result<(), AppError> {
 
 /// One use of a mailed link, by its token as the page had it.
 pub async fn use_link(state: &AppState, token: &str) -> Result<LinkToken, AppError> {
-    limit(state, &[("link-from", &ip(), 60, 5.0)]).await?;
+    limit(state, &[("link-from", &place(), 60, 5.0)]).await?;
     LinkToken::parse(token).ok_or_else(link_over)
+}
+
+/// Who looks at a mailed link: those about an address are for the account that asked, signed in.
+pub fn reader(link: &sql::FoundLink) -> Reader {
+    match (link.purpose, state::caller()) {
+        (Purpose::SignUp | Purpose::Reset | Purpose::Magic, _) => Reader::Welcome,
+        (_, Caller::User(opening)) if Some(opening.user) == link.user => Reader::Welcome,
+        (_, Caller::User(_)) => Reader::Other,
+        (_, Caller::Nobody) => Reader::SignedOut,
+    }
 }
 
 /// The same words for a link that was used, has run out, or never was.
@@ -183,9 +235,16 @@ pub fn here() -> Option<SessionId> {
 
 /// Where the current request comes from.
 pub fn ip() -> String {
-    use_context::<Parts>()
-        .and_then(|p| p.extensions.get::<caller::From>().map(|from| from.0.to_string()))
-        .unwrap_or_default()
+    from().map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// The same as what limits count by: see [`proxies::place`].
+pub fn place() -> String {
+    from().map(proxies::place).unwrap_or_default()
+}
+
+fn from() -> Option<IpAddr> {
+    use_context::<Parts>().and_then(|p| p.extensions.get::<caller::From>().map(|from| from.0))
 }
 
 fn set_cookie(cookie: &str) {

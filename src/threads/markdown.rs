@@ -93,7 +93,7 @@ pub fn to_guide_html(markdown: &str) -> String {
 /// server busy: what parses the result takes a time that grows with the square of the depth.
 const DEEPEST: usize = 60;
 
-fn is_too_deep(markdown: &str) -> bool {
+pub(super) fn is_too_deep(markdown: &str) -> bool {
     markdown.lines().any(|line| {
         let mut depth = 0;
         let mut rest = line.bytes().peekable();
@@ -109,12 +109,8 @@ fn is_too_deep(markdown: &str) -> bool {
     })
 }
 
-fn html(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
-    if is_too_deep(markdown) {
-        let mut text = String::from("<p>");
-        let _ = escape(&mut text, markdown);
-        return text + "</p>";
-    }
+/// The Markdown that is understood here.
+pub(super) fn options(anchors: bool) -> Options<'static> {
     let mut options = Options::default();
     options.extension.table = true;
     options.extension.strikethrough = true;
@@ -124,6 +120,16 @@ fn html(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
     options.extension.header_id_prefix = anchors.then(String::new);
     // One line end is a line end: people don't know that Markdown wants two.
     options.render.hardbreaks = !anchors;
+    options
+}
+
+fn html(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
+    if is_too_deep(markdown) {
+        let mut text = String::from("<p>");
+        let _ = escape(&mut text, markdown);
+        return text + "</p>";
+    }
+    let options = options(anchors);
     let mut plugins = Plugins::default();
     plugins.render.codefence_syntax_highlighter = Some(&Classes);
     let html = clean.clean(&markdown_to_html_with_plugins(markdown, &options, &plugins)).to_string();

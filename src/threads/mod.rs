@@ -21,5 +21,7 @@ pub mod snippet;
 #[cfg(feature = "ssr")]
 pub mod sql;
 pub mod stay;
+#[cfg(feature = "ssr")]
+pub mod title;
 pub mod transcript;
 pub mod unsent;

@@ -17,8 +17,6 @@ pub const TEXT_MAX: usize = 32_000;
 pub const INSTRUCTIONS_MAX: usize = 8000;
 /// Characters of the longest title.
 pub const TITLE_MAX: usize = 200;
-/// Characters of a title that is made from the first message.
-const AUTO_TITLE: usize = 60;
 
 /// A line of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -305,20 +303,6 @@ pub fn title(typed: &str) -> Result<String, AppError> {
     Ok(title)
 }
 
-/// The title of a thread that begins with this text: its first line, cut between two words.
-pub fn auto_title(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let clean: String =
-        line.trim_start_matches(['#', '>', '*', '-', '`', ' ']).chars().filter(|c| !c.is_control()).collect();
-    let clean = if clean.is_empty() { line } else { &clean };
-    if clean.chars().count() <= AUTO_TITLE {
-        return clean.to_owned();
-    }
-    let cut: String = clean.chars().take(AUTO_TITLE).collect();
-    let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(head, _)| head);
-    format!("{cut}…")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,11 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_is_the_first_line_cut_between_words() {
-        assert_eq!(auto_title("\n\n  ## Which region grew fastest?\nand why"), "Which region grew fastest?");
-        let long = auto_title(&"word ".repeat(40));
-        assert!(long.ends_with("word…") && long.chars().count() <= AUTO_TITLE + 1, "{long}");
-        assert_eq!(auto_title("###"), "###");
+    fn a_typed_title_is_one_line() {
         assert!(title("  a   b ").unwrap() == "a b" && title(" ").is_err() && title(&"x".repeat(201)).is_err());
     }
 }

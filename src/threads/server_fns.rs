@@ -56,7 +56,7 @@ pub async fn start_thread(
     temporary: Option<bool>,
     folder: Option<FolderId>,
 ) -> Result<Posted, AppError> {
-    use super::{model, sql};
+    use super::{model, sql, title};
     use crate::{
         answers,
         server::{lanes, state},
@@ -64,7 +64,7 @@ pub async fn start_thread(
     let (state, text) = (state::current()?, model::message_text(&text)?);
     let mut lane = lanes::user().await?;
     let (posted, created) =
-        sql::start(&mut lane, client, &model::auto_title(&text), &text, state.answerer.model()).await?;
+        sql::start(&mut lane, client, &title::auto_title(&text), &text, state.answerer.model()).await?;
     if created && (temporary == Some(true) || folder.is_some()) {
         sql::settle(&mut lane, posted.thread, temporary == Some(true), folder).await?;
     }
