@@ -32,7 +32,7 @@ for (const script of [true, false]) {
       const link = await follow(page, email, "Set a new password");
       await page.getByLabel("New password").fill(NEW);
       await page.getByRole("button", { name: "Set password" }).click();
-      await expect(page).toHaveURL("/chat");
+      await expect(page).toHaveURL("/account?done=mine");
       // Who was signed in elsewhere is not any more. A page with a script goes there by itself, and would cross the next step.
       if (script) await expect(other).toHaveURL(/\/sign-in/);
       await other.goto("/account");
@@ -54,9 +54,14 @@ for (const script of [true, false]) {
       await page.goto("/account");
       await expect(page, "a link that is opened changes nothing").toHaveURL(/\/sign-in\?next=/);
       await page.goto(link);
+      await expect(page.getByText("Nobody has confirmed this address before.")).toBeVisible();
       await page.getByRole("button", { name: "Sign in" }).click();
-      await expect(page).toHaveURL("/chat");
+      // Until now anybody could have made this account.
+      await expect(page).toHaveURL("/account?done=mine");
+      await expect(page.getByRole("status")).toContainText("This account is yours alone now.");
       await expect(page.getByText(email)).toBeVisible();
+      await page.goto("/sign-in?next=%2Fguide");
+      await expect(page, "nothing to do there for who is signed in").toHaveURL("/guide");
     });
 
     test("a session is found in the list and ended there", async ({ page, another, complaints }) => {

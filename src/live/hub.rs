@@ -154,6 +154,9 @@ impl Hub {
                         () = until.cancelled() => break,
                     }
                     if let Err(error) = sequencer.sequence().await {
+                        if until.is_cancelled() {
+                            break;
+                        }
                         tracing::warn!(%error, "the feed could not be moved on; it is tried again");
                         tokio::time::sleep(POLL).await;
                     }
@@ -166,6 +169,9 @@ impl Hub {
                         () = stop.cancelled() => break,
                         ended = self.listen() => {
                             if let Err(error) = ended {
+                                if stop.is_cancelled() {
+                                    break;
+                                }
                                 tracing::warn!(%error, "the feed can't be heard; it is tried again");
                             }
                             tokio::time::sleep(POLL).await;

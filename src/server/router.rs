@@ -205,7 +205,7 @@ pub fn router(state: AppState) -> Router {
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             super::db_error::internal(cause.unwrap_or("panic")).into_response()
         }))
-        .layer(middleware::from_fn(headers::secure))
+        .layer(middleware::from_fn_with_state(state.clone(), headers::secure))
         .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
             let id = request
                 .extensions()
