@@ -205,7 +205,7 @@ pub fn done(word: &str) -> Option<&'static str> {
         "confirmed" => "Your address is confirmed.",
         "mine" => {
             "This account is yours alone now. Nobody had confirmed its address before, so its old password, all other \
-             sessions and a linked telephone number are gone. Chats that you did not write are of whoever used it."
+             sessions and a linked telephone number are gone. Chats that you did not write are from whoever used it before."
         }
         "changed" => "Your address is changed.",
         "password" => "Your password is changed. You are signed out everywhere else.",

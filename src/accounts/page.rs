@@ -192,7 +192,7 @@ pub fn Link() -> impl IntoView {
                             let next: String = format!("/link?t={token}").replace('/', "%2F").replace('?', "%3F").replace('=', "%3D");
                             view! {
                                 <h1>{doing(purpose).0}</h1>
-                                <p>"Sign in first, to the account that asked for this link. Nobody else's account can get your address."</p>
+                                <p>"Sign in first, to the account that asked for this link. If you have none, do nothing: then nobody gets your address."</p>
                                 <p><a class="button primary" href=format!("/sign-in?next={next}")>"Sign in"</a></p>
                             }.into_any()
                         }
