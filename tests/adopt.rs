@@ -145,7 +145,7 @@ async fn chats_are_taken_over_with_their_people_and_what_has_no_owner_is_dropped
 
     let mut conn = app.db.superuser().await;
     let people: Vec<(Option<String>, String)> =
-        sqlx::query_as("select email, status from app.users where id::text like 'a%' order by id")
+        sqlx::query_as("select email, status from app.users where id::text like 'a0000000-%' order by id")
             .fetch_all(&mut conn)
             .await
             .unwrap();

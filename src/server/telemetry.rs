@@ -9,7 +9,7 @@ pub fn start(config: &Config) -> Result<(), BadSetting> {
     let filter = EnvFilter::try_new(&config.log).map_err(|e| BadSetting { setting: "MOAT_LOG", why: e.to_string() })?;
     // The listener's connection is looked at once more when it is let go. That the database was away by then is told by whoever
     // needed it, and on the way out by nobody.
-    let quiet = "sqlx_core::pool::connection=error"
+    let quiet = "sqlx_core::pool=error"
         .parse()
         .map_err(|e: ParseError| BadSetting { setting: "MOAT_LOG", why: e.to_string() })?;
     let filter = filter.add_directive(quiet);
