@@ -278,13 +278,13 @@ async fn every_answer_tells_the_browser_what_it_may_do() {
 #[tokio::test]
 async fn a_fault_of_ours_is_answered_with_its_id_and_with_the_headers_of_every_answer() {
     use futures::stream::BoxStream;
-    use moat::answers::answerer::{AnswerError, Answerer, Turn};
+    use moat::answers::answerer::{AnswerError, Answerer, Piece, Turn};
     struct Broken;
     impl Answerer for Broken {
         fn model(&self) -> &str {
             panic!("broken on purpose")
         }
-        fn answer(&self, _: Turn) -> BoxStream<'static, Result<String, AnswerError>> {
+        fn answer(&self, _: Turn) -> BoxStream<'static, Result<Piece, AnswerError>> {
             panic!("broken on purpose")
         }
     }
