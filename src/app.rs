@@ -27,10 +27,10 @@ use crate::{
     },
 };
 
-/// The document around a page of [`App`].
-pub fn shell(options: LeptosOptions) -> impl IntoView {
+/// The document around a page of [`App`]; `sheet` stands beside the page and waits to be opened.
+pub fn shell(options: LeptosOptions, sheet: String) -> impl IntoView {
     let scripts = view! { <HydrationScripts options=options.clone()/> };
-    document(options, scripts.into_any(), view! { <App/> }.into_any())
+    document(options, scripts.into_any(), view! { <App/> <div inner_html=sheet></div> }.into_any())
 }
 
 /// The document around a page of [`Plain`].

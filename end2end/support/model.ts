@@ -5,6 +5,7 @@
 //   WORDS <n>         n words, one piece each
 //   FAIL <status> <key>  that status until the test heals the key; then an answer
 //   CUT               some words, then the connection breaks
+//   SLOWLY            the same, a line at a time with a breath in between
 //   MARKDOWN          a heading, a list, a table, code, a link
 //   anything else     "You wrote: " and the message
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -141,6 +142,12 @@ export class FakeModel {
       await say(pieces("This answer will not reach its"));
       response.destroy();
       return;
+    } else if (/\bSLOWLY\b/.test(text)) {
+      for (const line of MARKDOWN.match(/.*\n/g) ?? []) {
+        if (response.destroyed) return;
+        await say([line]);
+        await new Promise((go) => setTimeout(go, 60));
+      }
     } else if (/\bMARKDOWN\b/.test(text)) {
       await say(pieces(MARKDOWN));
     } else {

@@ -68,6 +68,8 @@ export const sendButton = (page: Page) => page.getByRole("button", { name: "Send
 export const stopButton = (page: Page) => page.getByRole("button", { name: "Stop", exact: true });
 export const chatList = (page: Page) => page.getByRole("navigation", { name: "Chats" }).getByRole("listitem");
 export const status = (page: Page) => page.getByRole("status");
+/** What it says when no answer is being written. */
+export const atRest = /^(The answer has ended\.)?$/;
 
 /** Messages of one side, in their order. */
 export function said(page: Page, who: "You" | "moat"): Locator {

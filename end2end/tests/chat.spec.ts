@@ -1,6 +1,6 @@
 import { cut, expect, test } from "../support/test";
 import { asked, firstHalf, heal, healed, release, secondHalf, whole, words } from "../support/model";
-import { ask, awake, box, chatList, fresh, rendered, said, send, sendButton, signIn, newcomer, signUp, status, stopButton, textOf } from "../support/steps";
+import { ask, atRest, awake, box, chatList, fresh, rendered, said, send, sendButton, signIn, newcomer, signUp, status, stopButton, textOf } from "../support/steps";
 
 test("somebody signs up, asks, watches the answer come in, and sees it rendered", async ({ page }) => {
   await page.goto("/");
@@ -23,7 +23,7 @@ test("somebody signs up, asks, watches the answer come in, and sees it rendered"
 
   await release(key);
   await expect(rendered(answer)).toHaveText(whole(key));
-  await expect(status(page)).toHaveText("");
+  await expect(status(page)).toHaveText(atRest);
   await expect(stopButton(page)).toBeHidden();
   await expect(chatList(page).getByRole("img", { name: "An answer is being written" })).toBeHidden();
 
@@ -152,7 +152,7 @@ test("an answer is stopped from another browser", async ({ page, another }) => {
   for (const one of [page, elsewhere]) {
     await expect(said(one, "moat")).toContainText("You stopped this answer.");
     await expect(rendered(said(one, "moat"))).toHaveText(firstHalf(key));
-    await expect(status(one)).toHaveText("");
+    await expect(status(one)).toHaveText(atRest);
     await expect(sendButton(one)).toBeEnabled();
   }
   // The rest does not come after all.
@@ -328,7 +328,7 @@ test("an answer that failed says why, and another try gives one", async ({ page 
   await ask(page, `FAIL 500 ${key}`);
   const answer = said(page, "moat");
   await expect(answer).toContainText("The model server refused the request (status 500).");
-  await expect(status(page)).toHaveText("");
+  await expect(status(page)).toHaveText(atRest);
   await heal(key);
   await answer.first().getByRole("button", { name: "Try again" }).click();
   await expect(rendered(said(page, "moat").last())).toHaveText(healed(key));

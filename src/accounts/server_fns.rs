@@ -6,7 +6,7 @@ use super::model::{Account, LinkView, Me, Posted, SessionRow, Ways};
 use crate::{
     error::AppError,
     types::{AskId, SessionId},
-    ui::theme::Theme,
+    ui::{keys::Keys, theme::Theme},
 };
 
 /// Makes an account and signs it in; where mail proves addresses, sends a link instead that does.
@@ -90,6 +90,13 @@ pub async fn whoami() -> Result<Option<Me>, AppError> {
 #[server]
 pub async fn choose_theme(theme: Theme) -> Result<(), AppError> {
     crate::server::session::set_theme(theme);
+    Ok(())
+}
+
+/// Switches keys of one letter on or off, for this browser.
+#[server]
+pub async fn choose_keys(keys: Keys) -> Result<(), AppError> {
+    crate::server::session::set_keys(keys);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::ui::{
     form::{Choice, Done, Field, FormBack, FormError, form_back},
+    keys::Keys,
     notice::Failed,
 };
 
@@ -74,6 +75,11 @@ fn Profile(account: Account, back: Option<FormBack>) -> impl IntoView {
 fn Overview(account: Account) -> impl IntoView {
     let unproven = account.email.is_some() && !account.confirmed;
     let password = if account.has_password { "Set" } else { "None" };
+    let keys = use_context::<Keys>().unwrap_or_default();
+    let (state, switch) = match keys {
+        Keys::On => ("On", "Turn keys of one letter off"),
+        Keys::Off => ("Off", "Turn keys of one letter on"),
+    };
     view! {
         <dl class="facts">
             <div>
@@ -95,6 +101,14 @@ fn Overview(account: Account) -> impl IntoView {
             <div>
                 <dt>"Sessions"</dt><dd>"Where you are signed in"</dd>
                 <dd><a class="link" href="/account/sessions">"Show sessions"</a></dd>
+            </div>
+            <div>
+                <dt>"Keys"</dt><dd>{state}" in this browser. "<a class="link" href="/guide/keys">"What they do"</a></dd>
+                <dd>
+                    <form method="post" action="/account?do=keys">
+                        <button class="link" name="keys" value=keys.other().as_str()>{switch}</button>
+                    </form>
+                </dd>
             </div>
             <div>
                 <dt>"Leaving"</dt><dd>"Close the account, or erase it"</dd>

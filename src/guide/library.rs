@@ -9,8 +9,17 @@ use crate::threads::markdown;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/public/guide");
 /// Pages that come first, in this order; the rest follows by name.
-const ORDER: [&str; 8] =
-    ["getting-started", "chats", "answers", "accounts", "privacy", "running-moat", "configuration", "troubleshooting"];
+const ORDER: [&str; 9] = [
+    "getting-started",
+    "chats",
+    "keys",
+    "answers",
+    "accounts",
+    "privacy",
+    "running-moat",
+    "configuration",
+    "troubleshooting",
+];
 /// A question has to share this much of its weight with a section, or the answer is "I don't know".
 const ENOUGH: f64 = 0.5;
 

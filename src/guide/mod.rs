@@ -7,3 +7,5 @@ pub mod library;
 pub mod model;
 pub mod page;
 pub mod server_fns;
+#[cfg(feature = "ssr")]
+pub mod sheet;

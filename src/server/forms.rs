@@ -37,6 +37,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("close", "/api/moat/accounts/server_fns/close_account"),
     ("erase", "/api/moat/accounts/server_fns/erase_account"),
     ("theme", "/api/moat/accounts/server_fns/choose_theme"),
+    ("keys", "/api/moat/accounts/server_fns/choose_keys"),
     ("start", "/api/moat/threads/server_fns/start_thread"),
     ("send", "/api/moat/threads/server_fns/send_message"),
     ("stop", "/api/moat/threads/server_fns/stop_answer"),

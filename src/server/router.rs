@@ -37,9 +37,9 @@ use crate::{
     accounts::model::next_page,
     app,
     error::AppError,
-    live, transfer,
+    guide, live, transfer,
     transfer::model::FILE_MAX,
-    ui::{form::FormBack, notice::PageStatus, raw_text::WritesHtml, theme::Theme},
+    ui::{form::FormBack, keys::Keys, notice::PageStatus, raw_text::WritesHtml, theme::Theme},
 };
 
 /// What stands behind a door.
@@ -120,6 +120,7 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
     "/api/moat/accounts/server_fns/sign_up",
     "/api/moat/accounts/server_fns/sign_out",
     "/api/moat/accounts/server_fns/choose_theme",
+    "/api/moat/accounts/server_fns/choose_keys",
     "/api/moat/accounts/server_fns/whoami",
     "/api/moat/accounts/server_fns/ways_in",
     "/api/moat/accounts/server_fns/ask_reset",
@@ -258,7 +259,9 @@ pub async fn render_page(state: &AppState, mut request: Request) -> Response {
     let route = request.extensions().get::<MatchedPath>();
     let wakes = route.is_some_and(|route| ROUTES.iter().any(|d| d.path == route.as_str() && d.serves == Serves::App));
     let mut response = if wakes {
-        leptos_axum::render_app_async_with_context(context, move || app::shell(options.clone()))(request).await
+        let sheet = guide::sheet::html(&state.guide);
+        leptos_axum::render_app_async_with_context(context, move || app::shell(options.clone(), sheet.clone()))(request)
+            .await
     } else {
         leptos_axum::render_app_async_with_context(context, move || app::plain_shell(options.clone()))(request).await
     };
@@ -288,11 +291,12 @@ fn context_of(state: &AppState, request: &Request) -> impl Fn() + Clone + Send +
     let state = state.clone();
     let nonce = request.extensions().get::<headers::ScriptNonce>().cloned();
     let back = request.extensions().get::<FormBack>().cloned();
-    let theme =
-        Theme::from_cookies(request.headers().get(header::COOKIE).and_then(|v| v.to_str().ok()).unwrap_or_default());
+    let cookies = request.headers().get(header::COOKIE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (theme, keys) = (Theme::from_cookies(cookies), Keys::from_cookies(cookies));
     move || {
         provide_context(state.clone());
         provide_context(theme);
+        provide_context(keys);
         provide_context(WritesHtml);
         if let Some(nonce) = &nonce {
             provide_context(nonce.0.clone());

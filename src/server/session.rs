@@ -22,7 +22,7 @@ use crate::{
     },
     error::AppError,
     types::{Purpose, SessionId, UserId},
-    ui::theme::Theme,
+    ui::{keys::Keys, theme::Theme},
 };
 
 /// Whether the settings let this address sign up.
@@ -223,6 +223,11 @@ pub async fn end(state: &AppState) -> Result<(), AppError> {
 /// The theme is no secret and no script needs it, but the server does.
 pub fn set_theme(theme: Theme) {
     set_cookie(&format!("moat-theme={}; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.as_str()));
+}
+
+/// Read by the script that listens for keys: a switch in one window holds in all of them.
+pub fn set_keys(keys: Keys) {
+    set_cookie(&format!("moat-keys={}; Path=/; Max-Age=31536000; SameSite=Lax", keys.as_str()));
 }
 
 /// The session that the current request comes with.

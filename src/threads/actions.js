@@ -26,7 +26,7 @@ async function copyMessage(button) {
 
 // A row is written anew when something in it has changed. Whoever pressed a button there goes on from the same button.
 function keepFocus(root, button) {
-  const key = button?.dataset.key;
+  const key = button?.dataset.next ?? button?.dataset.key;
   if (!key) return;
   const seek = () => {
     if (button.isConnected && !button.disabled) return false;
@@ -36,6 +36,8 @@ function keepFocus(root, button) {
     (found ?? root.querySelector(".scroller"))?.focus({ preventScroll: true });
     return true;
   };
+  // The stream may have told it before the answer came.
+  if (seek()) return;
   const observer = new MutationObserver(() => seek() && observer.disconnect());
   observer.observe(root, { childList: true, subtree: true });
   setTimeout(() => observer.disconnect(), 10000);
@@ -84,7 +86,7 @@ async function send(root, form, button, done) {
       keepFocus(root, button);
       form.reset();
       const details = form.closest("details[open]");
-      if (details?.contains(document.activeElement)) details.querySelector("summary").focus({ preventScroll: true });
+      if (details?.matches(".menu") && details.contains(document.activeElement)) details.querySelector("summary").focus({ preventScroll: true });
       details?.removeAttribute("open");
     }
     done(response.ok, await response.text());

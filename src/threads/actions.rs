@@ -117,9 +117,9 @@ fn write(
         "<form method=\"post\" data-stay><input type=\"hidden\" name=\"message\" value=\"{id}\">\
          <input type=\"hidden\" name=\"client\" value=\"{client}\">"
     )?;
+    // Named by their place, so that the focus finds the same button again when the branch has changed.
+    let place = m.parent.map_or_else(|| "root".to_owned(), |p| p.to_string());
     if m.siblings > 1 {
-        // Named by their place, so that the focus finds the same button again when the branch has changed.
-        let place = m.parent.map_or_else(|| "root".to_owned(), |p| p.to_string());
         let step = |sign: &str, label: &str, to: Option<MessageId>| {
             let to = to.map_or_else(|| "disabled".to_owned(), |to| format!("value=\"{to}\""));
             format!(
@@ -186,7 +186,11 @@ fn write(
         // The parser of HTML drops the first line end of a textarea.
         out.write_char('\n')?;
         escape(out, &text)?;
-        out.write_str("</textarea><button class=\"button primary\">Send as a new version</button></form></details>")?;
+        // With the new version there is one before it: there the focus goes.
+        write!(
+            out,
+            "</textarea><button class=\"button primary\" data-next=\"Previous-{place}\">Send as a new version</button></form></details>"
+        )?;
     }
     Ok(())
 }

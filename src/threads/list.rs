@@ -100,7 +100,7 @@ pub fn html(
             <a class="icon-button" href=new rel=folder.map(|_| "external") title="New chat" aria-label="New chat"><Icon of=icondata_lu::LuPlus/></a>
         </div>
         <form method="get" action="/chat" role="search" class="search">
-            <input type="search" name="q" value=asked.search.clone() aria-label="Search your chats" placeholder="Search" maxlength="200" autocomplete="off"/>
+            <input type="search" name="q" value=asked.search.clone() aria-label="Search your chats" placeholder="Search" maxlength="200" aria-keyshortcuts="Control+K Meta+K" autocomplete="off"/>
         </form>
         <div class="found" class:some=looking>
             <p class="quiet" aria-live="polite">{hits.as_ref().map(told)}</p>

@@ -29,6 +29,11 @@ extern "C" {
     fn end(this: &Lines);
 }
 
+#[wasm_bindgen(module = "/src/threads/keys.js")]
+extern "C" {
+    fn attend_keys();
+}
+
 /// The list, kept up to date by the stream.
 #[component]
 pub fn LiveList(listed: Listed, open: Memo<Option<ThreadId>>, problem: RwSignal<Option<AppError>>) -> impl IntoView {
@@ -43,6 +48,7 @@ pub fn LiveList(listed: Listed, open: Memo<Option<ThreadId>>, problem: RwSignal<
             known.set(true);
         }
         let lines = StoredValue::new_local(begin(&root));
+        attend_keys();
         let tell = move |thread: String, what: &str| {
             lines.try_with_value(|lines| lines.tell(thread, what));
         };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::AppError,
     server::db_error::internal,
-    types::{Status, ThreadId},
+    types::{MessageId, Status, ThreadId},
     ui::form::FormBack,
 };
 use ammonia::Builder;
@@ -44,7 +44,8 @@ pub async fn render(
             let complete = if running { complete_blocks(&message.text) } else { message.text.len() };
             message.actions = actions::html(thread, message, &message.text, back.as_ref());
             let rest = message.text.split_off(complete);
-            message.html = if message.deleted { DELETED.to_owned() } else { with_copy(&to_html(&message.text)) };
+            message.html =
+                if message.deleted { DELETED.to_owned() } else { finish(message.id, &to_html(&message.text)) };
             message.text = rest;
         }
         messages
@@ -53,9 +54,11 @@ pub async fn render(
     .map_err(internal)
 }
 
-/// A button at each block of code. After the sanitiser, which lets no message make a button. Tag by tag, and not by a
-/// search for `<pre`: in the value of an attribute that would be somebody's text, and what is put there would end it.
-fn with_copy(html: &str) -> String {
+/// What a message must not make itself, after the sanitiser: a button and the language's name at each block of code, a frame
+/// in which a wide table scrolls, a name for each box of a list of tasks, and ids that no other message on the page has. Tag by
+/// tag, and not by a search for `<pre`: in the value of an attribute that would be somebody's text, and what is put there
+/// would end it.
+fn finish(message: MessageId, html: &str) -> String {
     let mut out = String::with_capacity(html.len() + 128);
     let mut rest = html;
     while let Some(at) = rest.find('<') {
@@ -68,15 +71,36 @@ fn with_copy(html: &str) -> String {
         let (tag, after) = tag.split_at(end.map_or(tag.len(), |end| end + 1));
         out.push_str(text);
         if tag.starts_with("<pre") {
-            out.push_str("<div class=\"code\"><button type=\"button\" data-copy=\"\">Copy</button>");
+            out.push_str("<div class=\"code\">");
+            if let Some(language) = language(after) {
+                let _ = write!(out, "<span class=\"language\">{language}</span>");
+            }
+            out.push_str("<button type=\"button\" data-copy=\"\">Copy</button>");
+        } else if tag.starts_with("<table") {
+            out.push_str("<div class=\"table\" role=\"group\" aria-label=\"Table\" tabindex=\"0\">");
         }
-        out.push_str(tag);
-        if tag == "</pre>" {
+        if tag.starts_with("<a ") || tag.starts_with("<li ") {
+            let own = |what: &str| format!("{what}{message}-fn");
+            out.push_str(&tag.replace(" id=\"fn", &own(" id=\"")).replace(" href=\"#fn", &own(" href=\"#")));
+        } else if let Some(rest) = tag.strip_prefix("<input ") {
+            let name = if rest.contains("checked") { "Done" } else { "Not done" };
+            let _ = write!(out, "<input aria-label=\"{name}\" {rest}");
+        } else {
+            out.push_str(tag);
+        }
+        if tag == "</pre>" || tag == "</table>" {
             out.push_str("</div>");
         }
         rest = after;
     }
     out + rest
+}
+
+/// The language that the block of code at the beginning of `html` names, if it is a name.
+fn language(html: &str) -> Option<&str> {
+    let (name, _) = html.strip_prefix("<code class=\"language-")?.split_once('"')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "+#-_.".contains(c);
+    (!name.is_empty() && name.len() <= 30 && name.chars().all(plain)).then_some(name)
 }
 
 /// A message: safe to put into a page whoever wrote it.
@@ -185,7 +209,8 @@ static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
         "ul",
     ]);
     let attributes = HashMap::from([
-        ("a", HashSet::from(["href", "title"])),
+        ("a", HashSet::from(["href", "title", "id", "aria-label"])),
+        ("li", HashSet::from(["id"])),
         ("code", HashSet::from(["class"])),
         ("span", HashSet::from(["class"])),
         ("input", HashSet::from(["type", "checked", "disabled"])),
@@ -207,13 +232,14 @@ static MESSAGE: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .set_tag_attribute_value("input", "type", "checkbox")
         // What scrolls sideways has to be reached by the keyboard.
         .set_tag_attribute_value("pre", "tabindex", "0")
-        .set_tag_attribute_value("table", "tabindex", "0")
         .attribute_filter(|element, attribute, value| match (element, attribute) {
             // Only what our own highlighter writes: a message must not dress up as a part of the page.
             ("code" | "span", "class") => value
                 .split(' ')
                 .all(|class| class.starts_with("hl-") || class.starts_with("language-"))
                 .then(|| value.into()),
+            // Footnotes' own.
+            (_, "id") => (value.starts_with("fn-") || value.starts_with("fnref-")).then(|| value.into()),
             _ => Some(value.into()),
         });
     builder
@@ -228,6 +254,33 @@ static GUIDE: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
+/// The name under which the highlighter has a language that people call otherwise.
+fn known_as(language: &str) -> &str {
+    match language.to_ascii_lowercase().as_str() {
+        "golang" => "go",
+        "csharp" | "c-sharp" => "cs",
+        "shell" | "console" | "shellscript" | "shell-session" => "sh",
+        // Its own syntax needs a regular expression that our engine lacks; a shell's has the same variables, texts and comments.
+        "powershell" | "pwsh" | "posh" | "ps1" => "sh",
+        "docker" => "dockerfile",
+        "make" => "makefile",
+        "jsonc" | "json5" => "json",
+        "node" | "jsx" | "ecmascript" => "js",
+        "postgres" | "postgresql" | "plpgsql" | "mysql" | "sqlite" => "sql",
+        "objective-c" | "objectivec" | "objc" => "m",
+        "protobuf" => "proto",
+        "hcl" => "tf",
+        "fsharp" => "fs",
+        "python3" | "py3" => "py",
+        "gql" => "graphql",
+        "cmd" | "batch" | "dos" => "bat",
+        "assembly" => "asm",
+        "mdx" => "md",
+        "dotenv" => "env",
+        _ => language,
+    }
+}
+
 /// Highlights by classes.
 struct Classes;
 
@@ -235,7 +288,7 @@ impl SyntaxHighlighterAdapter for Classes {
     fn write_highlighted(&self, output: &mut dyn Write, lang: Option<&str>, code: &str) -> fmt::Result {
         let syntax = lang
             .filter(|l| !l.is_empty() && code.len() <= HIGHLIGHT_MAX)
-            .and_then(|l| SYNTAXES.find_syntax_by_token(l));
+            .and_then(|l| SYNTAXES.find_syntax_by_token(known_as(l)));
         let Some(syntax) = syntax else {
             return escape(output, code);
         };
@@ -253,8 +306,11 @@ impl SyntaxHighlighterAdapter for Classes {
         output.write_str("<pre>")
     }
 
-    fn write_code_tag(&self, output: &mut dyn Write, _: HashMap<&'static str, Cow<'_, str>>) -> fmt::Result {
-        output.write_str("<code>")
+    fn write_code_tag(&self, output: &mut dyn Write, named: HashMap<&'static str, Cow<'_, str>>) -> fmt::Result {
+        let Some(class) = named.get("class") else { return output.write_str("<code>") };
+        output.write_str("<code class=\"")?;
+        escape(output, class)?;
+        output.write_str("\">")
     }
 }
 
@@ -326,16 +382,161 @@ mod tests {
 
     #[test]
     fn a_copy_button_stands_at_code_and_nowhere_that_somebody_says() {
-        let html = with_copy(&to_html(
-            "```rust\nfn main() {}\n```\n\n[x](https://example.org '<pre onmouseover=alert(1)></pre>')",
-        ));
+        let html = finish(
+            MessageId(uuid::Uuid::nil()),
+            &to_html("```rust\nfn main() {}\n```\n\n[x](https://example.org '<pre onmouseover=alert(1)></pre>')"),
+        );
         let page = scraper::Html::parse_fragment(&html);
         let count = |what: &str| page.select(&scraper::Selector::parse(what).unwrap()).count();
         assert_eq!(
-            (count("div.code > button + pre > code"), count("button"), count("[onmouseover]")),
+            (count("div.code > .language + button + pre > code"), count("button"), count("[onmouseover]")),
             (1, 1, 0),
             "{html}"
         );
+    }
+
+    #[test]
+    fn a_block_of_code_says_its_language_and_nothing_else_can_be_said_there() {
+        let named = |markdown: &str| {
+            let html = finish(MessageId(uuid::Uuid::nil()), &to_html(markdown));
+            let page = scraper::Html::parse_fragment(&html);
+            let name = scraper::Selector::parse("div.code > .language").unwrap();
+            page.select(&name).map(|found| found.inner_html()).collect::<Vec<_>>()
+        };
+        assert_eq!(named("```rust\nfn main() {}\n```"), ["rust"]);
+        assert_eq!(named("```c++ and more\nint a;\n```"), ["c++"]);
+        for nameless in [
+            "```\nx\n```",
+            "    x",
+            "```<b>x</b>\nx\n```",
+            "```\"onclick=\"\nx\n```",
+            &format!("```{}\nx\n```", "a".repeat(40)),
+        ] {
+            assert!(named(nameless).is_empty(), "{nameless}");
+        }
+    }
+
+    #[test]
+    fn footnotes_lead_to_their_own_message() {
+        let markdown = "One[^1], another[^ä] and one again[^1].\n\n[^1]: The first.\n[^ä]: The second.";
+        let of = |n: u128| finish(MessageId(uuid::Uuid::from_u128(n)), &to_html(markdown));
+        let html = of(1) + &of(2);
+        let page = scraper::Html::parse_fragment(&html);
+        let all = |what: &str, attribute: &str| {
+            let what = scraper::Selector::parse(what).unwrap();
+            page.select(&what).filter_map(|e| e.attr(attribute).map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let (ids, links) = (all("[id]", "id"), all("a[href]", "href"));
+        assert_eq!(ids.len(), 10, "{html}");
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len(), "{html}");
+        assert_eq!(links.len(), 12, "{html}");
+        for link in links {
+            assert!(ids.iter().any(|id| link == format!("#{id}")), "{link}: {html}");
+        }
+        assert_eq!(all("a[aria-label]", "aria-label").len(), 6, "{html}");
+        let said = finish(MessageId(uuid::Uuid::nil()), &to_html("[x](https://example.org ' id=\"fn-1\"')"));
+        assert!(said.contains("&quot;fn-1"), "{said}");
+    }
+
+    #[test]
+    fn the_boxes_of_a_list_of_tasks_have_names_and_a_wide_table_scrolls_by_itself() {
+        let html =
+            finish(MessageId(uuid::Uuid::nil()), &to_html("- [x] one\n- [ ] two\n\n| a | b |\n|---|---|\n| 1 | 2 |"));
+        let page = scraper::Html::parse_fragment(&html);
+        let count = |what: &str| page.select(&scraper::Selector::parse(what).unwrap()).count();
+        for what in [
+            "li > input[type=checkbox][disabled][checked][aria-label=\"Done\"]",
+            "li > input[type=checkbox][disabled]:not([checked])[aria-label=\"Not done\"]",
+            "div.table[tabindex=\"0\"][aria-label] > table",
+        ] {
+            assert_eq!(count(what), 1, "{what}: {html}");
+        }
+    }
+
+    /// As people and models write them behind the backticks, with a piece of each.
+    const LANGUAGES: &[(&str, &str)] = &[
+        ("rust rs", "fn main() { let x = \"a\"; } // end"),
+        ("python py python3 py3", "def f(x):\n    return \"a\"  # end"),
+        ("javascript js jsx node", "const x = () => \"a\"; // end"),
+        ("typescript ts", "const x: number = 1; // end"),
+        ("tsx", "const x: JSX.Element = <b className=\"a\">{1}</b>;"),
+        ("go golang", "func main() { x := \"a\" } // end"),
+        ("java", "class A { int x = 1; } // end"),
+        ("kotlin kt", "fun main() { val x = \"a\" } // end"),
+        ("swift", "func f() -> Int { let x = 1 } // end"),
+        ("c h", "int main(void) { return 0; } /* end */"),
+        ("cpp c++ cc hpp", "class A { int x = 1; }; // end"),
+        ("csharp cs c#", "public class A { int X = 1; } // end"),
+        ("objective-c objc", "@interface A : NSObject\n@end // end"),
+        ("php", "<?php function f() { return \"a\"; } // end"),
+        ("ruby rb", "def f\n  \"a\"\nend # end"),
+        ("sql postgresql postgres mysql sqlite", "select 'a' from b where c = 1; -- end"),
+        ("html", "<p class=\"a\">b</p><!-- end -->"),
+        ("css", "p { color: red; } /* end */"),
+        ("scss sass", "$a: red;\np { color: $a; }"),
+        ("less", "@a: red;\np { color: @a; }"),
+        ("json jsonc json5", "{\"a\": 1, \"b\": true}"),
+        ("yaml yml", "a: \"b\" # end\nc: 1"),
+        ("toml", "[a]\nb = \"c\" # end"),
+        ("xml svg", "<a b=\"c\">d</a><!-- end -->"),
+        ("bash sh shell zsh console", "if [ -n \"$x\" ]; then echo 'a'; fi # end"),
+        ("fish", "if test -n \"$x\"; echo 'a'; end # end"),
+        ("powershell ps1 pwsh", "$x = \"a\"; if ($x) { Write-Output 1 } # end"),
+        ("bat cmd batch", "@echo off\nset a=\"b\"\nrem end"),
+        ("dockerfile docker", "FROM debian\nRUN echo \"a\" # end"),
+        ("makefile make", "all: a\n\techo $(B) # end"),
+        ("cmake", "set(A \"b\") # end"),
+        ("lua", "local x = \"a\" -- end"),
+        ("perl pl", "my $x = \"a\"; # end"),
+        ("r", "f <- function(x) { \"a\" } # end"),
+        ("scala", "object A { val x = \"a\" } // end"),
+        ("haskell hs", "f :: Int -> Int\nf x = x + 1 -- end"),
+        ("elixir ex exs", "defmodule A do\n  def f, do: \"a\" # end\nend"),
+        ("erlang erl", "-module(a).\nf() -> \"a\". % end"),
+        ("clojure clj", "(defn f [x] \"a\") ; end"),
+        ("lisp", "(defun f (x) \"a\") ; end"),
+        ("ocaml ml", "let f x = \"a\" (* end *)"),
+        ("fsharp fs f#", "let f x = \"a\" // end"),
+        ("dart", "void main() { var x = \"a\"; } // end"),
+        ("julia jl", "function f(x)\n  \"a\" # end\nend"),
+        ("groovy gradle", "def x = \"a\" // end"),
+        ("graphql gql", "type A { b: Int! } # end"),
+        ("protobuf proto", "message A { string b = 1; } // end"),
+        ("terraform tf hcl", "resource \"a\" \"b\" { c = 1 } # end"),
+        ("nix", "{ a = \"b\"; } # end"),
+        ("zig", "const x: u8 = 1; // end"),
+        ("diff patch", "--- a\n+++ b\n@@ -1 +1 @@\n-a\n+b"),
+        ("markdown md", "# A\n\n**b** `c`"),
+        ("latex tex", "\\section{A} $x$ % end"),
+        ("nginx", "server { listen 80; } # end"),
+        ("ini", "[a]\nb=c ; end"),
+        ("dotenv env", "A=\"b\" # end"),
+        ("vue", "<template><p class=\"a\">b</p></template>"),
+        ("svelte", "<script>let a = 1;</script><p class=\"a\">b</p>"),
+        ("vim viml", "let x = \"a\"\nif x | endif"),
+        ("matlab", "function f(x)\n  y = 'a'; % end\nend"),
+        ("asm assembly", "mov eax, 1 ; end"),
+        ("http", "GET /a HTTP/1.1\nHost: b"),
+    ];
+
+    #[test]
+    fn code_in_the_languages_that_people_write_is_coloured() {
+        let classes = |language: &str, code: &str| {
+            let html = to_html(&format!("```{language}\n{code}\n```"));
+            let page = scraper::Html::parse_fragment(&html);
+            let span = scraper::Selector::parse("pre code span").unwrap();
+            let all = page.select(&span).filter_map(|e| e.attr("class").map(str::to_owned));
+            all.collect::<HashSet<_>>().len()
+        };
+        let all = LANGUAGES.iter().flat_map(|(names, code)| names.split(' ').map(move |name| (name, *code)));
+        let plain: Vec<_> = all.clone().filter(|(name, code)| classes(name, code) < 3).map(|(name, _)| name).collect();
+        assert!(plain.is_empty(), "not coloured: {plain:?}");
+        let loud: Vec<_> =
+            all.filter(|(name, code)| classes(&name.to_uppercase(), code) < 3).map(|(name, _)| name).collect();
+        assert!(loud.is_empty(), "not coloured in capitals: {loud:?}");
+        for unknown in ["brainfog", "text", "plaintext", "txt", ""] {
+            assert!(classes(unknown, "let x = \"a\"; // end") < 2, "{unknown}");
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub fn Chats() -> impl IntoView {
     provide_context(Whose(RwSignal::new(false)));
     view! {
         <div class="frame" class:open=move || open.get().is_some()>
+            <a class="skip" href="#composer" rel="external">"Skip to the box to write in"</a>
             <nav class="side" aria-label="Chats">
                 <Suspense>
                     {move || Suspend::new(async move {
@@ -197,6 +198,12 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
     // In this branch or in another.
     let answering = Memo::new(move |_| {
         head.read().answering || shown.read().iter().any(|s| s.view.read().status == Some(Status::Running))
+    });
+    // Read aloud, and so not a word for each piece: that it begins, and that it is over.
+    let told = Memo::new(move |before: Option<&&str>| match (answering.get(), before) {
+        (true, _) => "moat is writing…",
+        (false, None | Some(&"")) => "",
+        (false, Some(_)) => "The answer has ended.",
     });
     let menu = RwSignal::new(transcript.menu);
 
@@ -405,7 +412,7 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                 </div>
             </div>
             <div class="status">
-                <p class="quiet" role="status">{move || if answering.get() { "moat is writing…" } else { "" }}</p>
+                <p class="quiet" class:unseen=move || !answering.get() role="status">{told}</p>
                 <p class="quiet used">{move || if answering.get() { String::new() } else { head.read().used.clone() }}</p>
                 <Show when=move || answering.get()>
                     <form method="post" action=format!("/chat/{thread}?do=stop") on:submit=move |event| { event.prevent_default(); stop(); }>

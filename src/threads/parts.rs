@@ -31,6 +31,7 @@ pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
                 <span>{if me.name.is_empty() { me.email.clone() } else { me.name.clone() }}</span>
             </a>
             <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
+            <a class="icon-button" href="/guide/keys" rel="external" title="Keys" aria-label="Keys" data-keys=""><Icon of=icondata_lu::LuKeyboard/></a>
             <form method="post" action=move || format!("{}?do=theme", here.get())>
                 <input type="hidden" name="theme" value=theme.next().as_str()/>
                 <IconButton icon=icondata_lu::LuSunMoon label/>
@@ -82,9 +83,10 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
     let running = move || status.get() == Some(Status::Running);
     let body = view! {
         <div class="prose" inner_html=html></div>
-        <Show when=running>
+        // Made anew below each new block: what is there already must not be seen to jump.
+        <For each=move || running().then(|| html.with(String::len)) key=|below| *below let:_below>
             <div class="streaming">{tail}<pre>{code}</pre><span class="caret" aria-hidden="true"></span></div>
-        </Show>
+        </For>
     };
     let note = move || {
         let text = match status.get()? {

@@ -3,6 +3,7 @@
 pub mod button;
 pub mod form;
 pub mod icon;
+pub mod keys;
 pub mod notice;
 pub mod raw_text;
 pub mod theme;
