@@ -41,8 +41,8 @@ test("a hit of the search leads to its message, however far up, and from there t
   await expect(hit).toBeInViewport();
   expect(await numbers(page)).toEqual(Array.from({ length: 50 }, (_, i) => 61 + i));
   // It is a page like any other: what is done there stays there.
-  await messages(page).filter({ hasText: "said 90" }).getByRole("button", { name: "Good" }).click();
-  await expect(messages(page).filter({ hasText: "said 90" }).getByRole("button", { name: "Good" })).toHaveAttribute("aria-pressed", "true");
+  await messages(page).filter({ hasText: "said 98" }).getByRole("button", { name: "Good" }).click();
+  await expect(messages(page).filter({ hasText: "said 98" }).getByRole("button", { name: "Good" })).toHaveAttribute("aria-pressed", "true");
   await expect(hit).toBeInViewport();
   await page.reload();
   await expect(hit).toBeInViewport();
