@@ -628,6 +628,32 @@ async fn a_chat_has_a_model_and_instructions_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_new_chat_is_answered_by_the_model_that_was_chosen_for_it() {
+    let (app, model) = app_with_model().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let page = app.page(Some(&ada), "/chat").await.body;
+    assert!(page.contains("<option>a-model</option><option>other-model</option>"), "{page}");
+    let start = async |chosen: &str| {
+        let client = Uuid::new_v4().to_string();
+        let fields = [("client", client.as_str()), ("text", "hello"), ("model", chosen)];
+        app.call(Some(&ada), "threads/server_fns/start_thread", &fields).await
+    };
+    let unknown = start("no such model").await;
+    assert_eq!((unknown.status, unknown.json()["field"].clone()), (StatusCode::BAD_REQUEST, json!("model")));
+    model.next(Manner::Say(vec!["one".into()]));
+    let thread = start("other-model").await.json()["thread"].as_str().unwrap().to_owned();
+    let answer = last(&app, &ada, &thread, "the answer", |m| m["status"] == "done").await;
+    assert!(answer["actions"].as_str().unwrap().contains("title=\"other-model\""), "{answer}");
+    for text in ["and on", "and on"] {
+        let sent = [("thread", thread.as_str()), ("client", &Uuid::new_v4().to_string()), ("text", text)];
+        assert_eq!(app.call(Some(&ada), "threads/server_fns/send_message", &sent).await.status, 200);
+        last(&app, &ada, &thread, "the answer", |m| m["status"] == "done").await;
+    }
+    let asked = model.requests();
+    assert_eq!(asked.iter().map(|(_, body)| body["model"].clone()).collect::<Vec<_>>(), ["other-model"; 3]);
+}
+
+#[tokio::test]
 async fn a_message_that_is_sent_twenty_times_is_answered_by_the_model_once() {
     let (app, model) = app_with_model().await;
     let app = Arc::new(app);

@@ -75,6 +75,9 @@ test("what stands above comes before somebody reaches it, in order, and stays tr
     expect(await messages(page).count()).toBe(400);
   }).toPass();
   expect(await numbers(page)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1));
+  await page.getByRole("button", { name: "To the newest" }).click();
+  await expect(messages(page).last()).toBeInViewport();
+  await expect(page.getByRole("button", { name: "To the newest" })).toBeHidden();
   // Another window does something far up.
   const tab = await context.newPage();
   await tab.goto(`${page.url()}?at=${await messages(page).nth(9).getAttribute("data-message")}`);
@@ -183,4 +186,49 @@ test("code looks like code while it is being written", async ({ page }) => {
   await expect(said(page, "moat").locator(".streaming")).not.toContainText("```");
   await release(key);
   await expect(said(page, "moat").locator(".prose pre")).toContainText("let unfinished = 1;");
+});
+
+test("a message that arrived is not shown as lost because its confirmation was", async ({ page, complaints }) => {
+  complaints.allow(cut);
+  await newcomer(page);
+  await ask(page, "First");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: First");
+  await page.route("**/server_fns/send_message*", async (route) => {
+    await route.fetch();
+    await expect(rendered(said(page, "moat").nth(1))).toHaveText("You wrote: Second");
+    await route.abort();
+  });
+  const failed = page.waitForEvent("requestfailed");
+  await send(page, "Second");
+  await failed;
+  await page.unroute("**/server_fns/send_message*");
+  await send(page, "Third");
+  await expect(rendered(said(page, "moat"))).toHaveText(["You wrote: First", "You wrote: Second", "You wrote: Third"]);
+  await expect(page.locator("[data-unsent]")).toHaveCount(0);
+});
+
+test("a window that reads far up stays there while another one sends, and one whose chat comes back says so", async ({ page, context }) => {
+  await newcomer(page);
+  await longChat(page, "Years of it", 200);
+  const tab = await context.newPage();
+  await page.getByRole("searchbox", { name: "Search your chats" }).fill('"said 50"');
+  await expect(page.locator(".hit").first()).toBeVisible();
+  await tab.goto(new URL((await page.locator(".hit").first().getAttribute("href")) ?? "", page.url()).href);
+  await awake(tab);
+  const hit = messages(tab).filter({ hasText: /said 50(?!\d)/ });
+  await expect(hit).toBeInViewport();
+  const key = fresh("elsewhere");
+  await send(page, `HOLD ${key}`);
+  await expect(textOf(said(page, "moat").last())).toHaveText(firstHalf(key));
+  await send(page, "And then?");
+  await release(key);
+  await expect(rendered(said(page, "moat").last())).toHaveText("You wrote: And then?");
+  await expect(hit).toBeInViewport();
+  await expect(tab.locator("[data-unsent]")).toHaveCount(0);
+  // Deleted elsewhere, and taken back there.
+  await page.getByLabel("Rename, instructions, delete").click();
+  await page.getByRole("button", { name: "Delete this chat" }).click();
+  await expect(tab.getByRole("alert")).toContainText("This chat was deleted in another window.");
+  await page.getByRole("button", { name: "Undo" }).click();
+  await expect(tab.getByRole("alert")).toHaveCount(0);
 });

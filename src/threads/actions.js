@@ -116,8 +116,16 @@ export function attend(root, done) {
   if (ledTo) requestAnimationFrame(() => requestAnimationFrame(() => ledTo.scrollIntoView({ block: "center" })));
   // The next page above is there before somebody reaches it.
   const scroller = root.querySelector(".scroller");
+  // The way back from there.
+  const down = Object.assign(document.createElement("button"), { type: "button", className: "button down", hidden: true, textContent: "To the newest" });
+  down.onclick = () => {
+    scroller.scrollTop = 0;
+    scroller.focus({ preventScroll: true });
+  };
+  scroller?.after(down);
   scroller?.addEventListener("scroll", () => {
     const link = scroller.querySelector(".messages > .earlier:first-child a");
+    down.hidden = scroller.scrollTop > -400;
     if (link?.getBoundingClientRect().bottom > scroller.getBoundingClientRect().top - 800) link.click();
   }, { passive: true });
   root.addEventListener("submit", (event) => {

@@ -8,6 +8,8 @@ use super::{
     model::{MessageView, Options, ThreadRow},
 };
 use crate::{
+    error::AppError,
+    server::state::AppState,
     types::{Act, ClientId, MessageId, Role, Status, ThreadId},
     ui::form::FormBack,
 };
@@ -26,6 +28,37 @@ pub fn menu(thread: &ThreadRow, options: &Options, back: Option<&FormBack>) -> S
     let mut html = String::new();
     let _ = write_menu(&mut html, thread, options, back);
     html
+}
+
+/// Below the box of a new chat.
+pub fn beginning(models: &[String]) -> String {
+    let mut html = String::new();
+    if models.len() > 1 {
+        html.push_str("<label>Model ");
+        let _ = write_models(&mut html, models, "", " form=\"composer\"");
+        html.push_str("</label>");
+    }
+    html + "<label><input type=\"checkbox\" name=\"temporary\" value=\"true\" form=\"composer\"> \
+            Temporary: goes 24 hours after its last message</label>"
+}
+
+fn write_models(out: &mut String, models: &[String], chosen: &str, more: &str) -> std::fmt::Result {
+    write!(out, "<select id=\"model\" name=\"model\"{more}>")?;
+    for model in models {
+        out.write_str(if model == chosen { "<option selected>" } else { "<option>" })?;
+        escape(out, model)?;
+        out.write_str("</option>")?;
+    }
+    out.write_str("</select>")
+}
+
+/// A model that was chosen; empty: none was.
+pub fn known_model(state: &AppState, chosen: Option<String>) -> Result<String, AppError> {
+    let chosen = chosen.unwrap_or_default();
+    if chosen.is_empty() || state.answerer.models().contains(&chosen) {
+        return Ok(chosen);
+    }
+    Err(AppError::invalid("model", "There is no such model here."))
 }
 
 /// The page of a thread on which a message stands.
@@ -53,13 +86,8 @@ fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options, back: Opt
     escape(out, &typed("rename", "title", &thread.title))?;
     write!(out, "\"><button class=\"button\">Rename</button></form>{}", begin("options"))?;
     if options.models.len() > 1 {
-        out.write_str("<label for=\"model\">Model</label><select id=\"model\" name=\"model\">")?;
-        for model in &options.models {
-            out.write_str(if *model == options.model { "<option selected>" } else { "<option>" })?;
-            escape(out, model)?;
-            out.write_str("</option>")?;
-        }
-        out.write_str("</select>")?;
+        out.write_str("<label for=\"model\">Model</label>")?;
+        write_models(out, &options.models, &options.model, "")?;
     }
     out.write_str(
         "<label for=\"instructions\">Instructions for this chat</label>\

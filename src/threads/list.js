@@ -65,6 +65,8 @@ export function list(root) {
   const waiting = new Set();
   let turn = Promise.resolve();
   function refresh(id, read) {
+    // Many at once, as when a folder goes: the page is read, and not each of them.
+    if (read === line && waiting.size > 20) [id, read] = ["", page];
     if (waiting.has(id)) return;
     waiting.add(id);
     turn = turn.then(() => waiting.delete(id) && read(id)).catch(() => {});
@@ -72,7 +74,7 @@ export function list(root) {
 
   async function line(id) {
     const known = one(`[data-row="${id}"]`);
-    const html = await call("show_row", { thread: id, query, known: !!known }).catch((status) => {
+    const html = await call("show_row", { thread: id, query, known: !!known }, 10).catch((status) => {
       if (status !== 404) throw status;
     });
     const others = rows().filter((row) => row.dataset.row !== id);
@@ -109,7 +111,10 @@ export function list(root) {
     hiding = setTimeout(() => one(".undone")?.replaceChildren(), 30000);
   }
 
+  // Whoever comes back on another day finds the chats under that day's headings.
+  let day = new Date().toDateString();
   function seen() {
+    if (!document.hidden && day !== (day = new Date().toDateString())) refresh("", page);
     if (open && !document.hidden) call("file_threads", { "threads[]": open, act: "read" }).catch(() => {});
   }
 
@@ -145,6 +150,9 @@ export function list(root) {
   }
   box.addEventListener("input", () => look(false, 120));
   root.addEventListener("submit", (event) => {
+    // The theme changes on the page that is open by now; who signs out leaves nothing behind.
+    if (event.target.dataset.here !== undefined) event.target.action = `${location.pathname}?do=theme`;
+    if (event.target.dataset.leave !== undefined) localStorage.clear();
     if (!event.target.matches("[role=search]")) return;
     event.preventDefault();
     look(event.target.dataset.all !== undefined, 0);

@@ -6,10 +6,11 @@ use leptos::prelude::*;
 
 use super::model::{FOUND_PAGE, Found, ThreadPage, ThreadRow};
 use crate::{
+    accounts::model::Me,
     error::AppError,
     folders::model::FolderRow,
     types::{Act, FolderId, Shelf, ThreadId},
-    ui::icon::Icon,
+    ui::{button::IconButton, icon::Icon, theme::Theme},
 };
 
 /// Which list an address asks for.
@@ -74,6 +75,7 @@ pub fn html(
     page: ThreadPage,
     hits: Option<Result<Vec<Found>, AppError>>,
     open: Option<ThreadId>,
+    (me, theme): (Me, Theme),
 ) -> String {
     let (shelf, folder) = (asked.shelf, asked.folder);
     let name = match (folder, shelf) {
@@ -103,8 +105,8 @@ pub fn html(
             <input type="search" name="q" value=asked.search.clone() aria-label="Search your chats" placeholder="Search" maxlength="200" aria-keyshortcuts="Control+K Meta+K" autocomplete="off"/>
         </form>
         <div class="found" class:some=looking>
-            <p class="quiet" aria-live="polite">{hits.as_ref().map(told)}</p>
-            <div class="hits" inner_html=hits.and_then(Result::ok).map(|hits| found(hits, &asked.search)).unwrap_or_default()></div>
+            <p class="quiet" aria-live="polite">{hits.as_ref().map(|hits| told(hits, asked.all))}</p>
+            <div class="hits" inner_html=hits.and_then(Result::ok).map(|hits| found(hits, &asked.search, asked.all)).unwrap_or_default()></div>
         </div>
         <div class="side-list" data-query=query>
             <div class="undone">{page.deleted.into_iter().map(undo).collect_view()}</div>
@@ -113,8 +115,38 @@ pub fn html(
             <p class="earlier older">{older.map(|href| view! { <a class="button" href=href>"Older chats"</a> })}</p>
         </div>
         {asked.select.then(|| bulk(page.folders))}
+        {foot(me, theme, open)}
     }
     .to_html()
+}
+
+/// Below the list: who is signed in, the theme, the guide, the way out.
+fn foot(me: Me, theme: Theme, open: Option<ThreadId>) -> impl IntoView {
+    let here = open.map_or_else(|| "/chat".to_owned(), |id| format!("/chat/{id}"));
+    let label = match theme {
+        Theme::System => "Theme: as the system. Switch to light",
+        Theme::Light => "Theme: light. Switch to dark",
+        Theme::Dark => "Theme: dark. Switch to the system's",
+    };
+    let initials = me.initials();
+    let title = format!("Your account: {}", me.email);
+    view! {
+        <div class="side-foot">
+            <a class="who" href="/account" rel="external" title=title>
+                <span class="avatar" aria-hidden="true">{initials}</span>
+                <span>{if me.name.is_empty() { me.email } else { me.name }}</span>
+            </a>
+            <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
+            <a class="icon-button" href="/guide/keys" rel="external" title="Keys" aria-label="Keys" data-keys=""><Icon of=icondata_lu::LuKeyboard/></a>
+            <form method="post" action=format!("{here}?do=theme") data-here="">
+                <input type="hidden" name="theme" value=theme.next().as_str()/>
+                <IconButton icon=icondata_lu::LuSunMoon label/>
+            </form>
+            <form method="post" action="/chat?do=sign-out" data-leave="">
+                <IconButton icon=icondata_lu::LuLogOut label="Sign out"/>
+            </form>
+        </div>
+    }
 }
 
 /// The lines under their headings.
@@ -221,18 +253,23 @@ fn bulk(folders: Vec<FolderRow>) -> impl IntoView {
 }
 
 /// What came of a search, in words.
-pub fn told(hits: &Result<Vec<Found>, AppError>) -> String {
+pub fn told(hits: &Result<Vec<Found>, AppError>, all: bool) -> String {
     match hits {
         Ok(hits) if hits.is_empty() => "No chat has these words.".to_owned(),
         Ok(hits) if hits.len() == 1 => "1 chat found.".to_owned(),
+        Ok(hits) if is_more(hits, all) => format!("The best {} chats.", hits.len()),
         Ok(hits) => format!("{} chats found.", hits.len()),
         Err(error) => error.to_string(),
     }
 }
 
-/// The chats that were found.
-pub fn found(hits: Vec<Found>, search: &str) -> String {
-    let more = hits.len() == FOUND_PAGE as usize;
+fn is_more(hits: &[Found], all: bool) -> bool {
+    !all && hits.len() == FOUND_PAGE as usize
+}
+
+/// The chats that were found; `all`: as many as there is room for were asked for.
+pub fn found(hits: Vec<Found>, search: &str, all: bool) -> String {
+    let more = is_more(&hits, all);
     let parts = |parts: Vec<(bool, String)>| {
         parts
             .into_iter()

@@ -1,10 +1,10 @@
 //! The chat's screens: the list with a pane beside it, a new chat, an open one. One file, since the three are one frame
 //! and share what the stream tells.
 
+use leptos::{html::Textarea, prelude::*, task::spawn_local};
 use leptos::{
-    html::{Input, Textarea},
-    prelude::*,
-    task::spawn_local,
+    wasm_bindgen::JsCast,
+    web_sys::{HtmlInputElement, HtmlSelectElement},
 };
 use leptos_meta::Title;
 use leptos_router::{
@@ -14,15 +14,14 @@ use leptos_router::{
 
 use super::{
     listed::LiveList,
-    model::{MessageView, Transcript},
+    model::{MessageView, TRANSCRIPT_PAGE, Transcript},
     parts::{Composer, MessageBlock, PendingBlock, ThreadHead},
-    server_fns::{open_thread, send_message, show_list, start_thread, stop_answer},
+    server_fns::{open_thread, send_message, show_beginning, show_list, start_thread, stop_answer},
     stay::stay,
     transcript::{Part, catch_up, read_again, show},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
-    accounts::server_fns::whoami,
     error::AppError,
     json,
     live::{
@@ -34,7 +33,6 @@ use crate::{
         form::{FormBack, form_back},
         icon::Icon,
         notice::Failed,
-        theme::page_theme,
     },
 };
 
@@ -48,8 +46,6 @@ pub fn Chats() -> impl IntoView {
     // Here and not in the list, which is made when it has come: what travels in the page is numbered in the order in which it
     // is asked for, and that order has to be the same in the browser. An open chat shows it itself.
     let problem = RwSignal::new(form_back(&["file"]).filter(|_| beside.is_none()).map(|back| back.error));
-    let me = json::resource(|| (), |()| whoami());
-    let theme = page_theme();
     provide_context(Whose(RwSignal::new(false)));
     view! {
         <div class="frame" class:open=move || open.get().is_some()>
@@ -61,12 +57,6 @@ pub fn Chats() -> impl IntoView {
                             Ok(listed) => view! { <LiveList listed open problem/> }.into_any(),
                             Err(error) => view! { <Failed error/> }.into_any(),
                         }
-                    })}
-                </Suspense>
-                <Suspense>
-                    {move || Suspend::new(async move {
-                        let me = me.await.ok().flatten();
-                        view! { <super::parts::Foot me theme/> }
                     })}
                 </Suspense>
             </nav>
@@ -95,7 +85,7 @@ pub fn NewChat() -> impl IntoView {
         }
     });
     let folder = use_query_map().with_untracked(|q| q.get("folder")).and_then(|id| id.parse::<FolderId>().ok());
-    let temporary = NodeRef::<Input>::new();
+    let begin = json::resource(|| (), |()| show_beginning());
     let sending = RwSignal::new(false);
     let navigate = use_navigate();
     let send = move |text: String, accepted: Callback<()>| {
@@ -106,8 +96,8 @@ pub fn NewChat() -> impl IntoView {
         unsent::keep_draft("new-id", &client.get_untracked().to_string());
         let navigate = navigate.clone();
         spawn_local(async move {
-            let goes = temporary.get_untracked().is_some_and(|box_| box_.checked());
-            match start_thread(client.get_untracked(), text, Some(goes), folder).await {
+            let (goes, model) = chosen();
+            match start_thread(client.get_untracked(), text, Some(goes), folder, model).await {
                 Ok(posted) => {
                     accepted.run(());
                     unsent::keep_draft("new-id", "");
@@ -132,12 +122,23 @@ pub fn NewChat() -> impl IntoView {
                 <p>"Only you can read what you write here. "<a class="link" href="/guide/privacy" rel="external">"How that is kept"</a></p>
             </div>
             <Composer action="/chat?do=start" draft="new" client thread=None typed problem busy=sending area=NodeRef::new() send/>
-            <p class="begin">
-                {folder.map(|id| view! { <input type="hidden" name="folder" value=id.to_string() form="composer"/> })}
-                <label><input type="checkbox" name="temporary" value="true" form="composer" node_ref=temporary/>" Temporary: goes 24 hours after its last message"</label>
-            </p>
+            {folder.map(|id| view! { <input type="hidden" name="folder" value=id.to_string() form="composer"/> })}
+            <Suspense>
+                {move || Suspend::new(async move {
+                    let html = begin.await.unwrap_or_default();
+                    view! { <div class="begin" inner_html=html></div> }
+                })}
+            </Suspense>
         </div>
     }
+}
+
+/// What stands below the box of a new chat: whether it is temporary, and which model answers. Browser only.
+fn chosen() -> (bool, Option<String>) {
+    let find = |what| document().query_selector(what).ok().flatten();
+    let temporary: Option<HtmlInputElement> = find("[name=temporary]").and_then(|found| found.dyn_into().ok());
+    let model: Option<HtmlSelectElement> = find(".begin [name=model]").and_then(|found| found.dyn_into().ok());
+    (temporary.is_some_and(|box_| box_.checked()), model.map(|select| select.value()))
 }
 
 /// The pane with a thread.
@@ -213,6 +214,7 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
     let catch_up = {
         let navigate = navigate.clone();
         catch_up(part, head, menu, more, shown, unsent, move || {
+            deleted.try_set(false);
             if let Some((message, page)) = wanted.try_update_value(Option::take).flatten()
                 && shown.with_untracked(|all| all.iter().all(|s| s.id != message))
             {
@@ -225,8 +227,11 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
         Effect::new(move |_| {
             let catch_up = catch_up.clone();
             unsent::belong_to(&live.channel);
-            unsent::load(thread, unsent, &shown.read_untracked());
-            unsent::follow(thread, unsent);
+            // Further up nothing is sent but what is written there: it leads away to the newest.
+            if !older {
+                unsent::load(thread, unsent, &shown.read_untracked());
+                unsent::follow(thread, unsent);
+            }
             listen(&live, move |told| match told.event {
                 Event::AnswerChunk { thread: of, message, n, text } if of == thread => {
                     let known = shown.with_untracked(|all| all.iter().find(|s| s.id == message).cloned());
@@ -243,7 +248,17 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                     }
                 }
                 Event::ThreadGone { thread: of } if of == thread => deleted.set(true),
-                Event::Resync => catch_up(),
+                Event::Resync => {
+                    // Above the page that is read again nothing tells what has changed.
+                    shown.update(|all| {
+                        let above = all.len().saturating_sub(TRANSCRIPT_PAGE as usize);
+                        all.drain(..above);
+                        if above > 0 {
+                            more.set(true);
+                        }
+                    });
+                    catch_up();
+                }
                 _ => {}
             });
         });
@@ -265,13 +280,20 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
             spawn_local(async move {
                 match send_message(thread, message.client, message.text.clone(), message.after).await {
                     Ok(_) => {
-                        unsent::put(thread, unsent, Unsent { sent: true, ..message });
+                        unsent::change(thread, unsent, Unsent { sent: true, ..message });
                         if older {
                             navigate(&format!("/chat/{thread}"), Default::default());
                         }
                         catch_up();
                     }
-                    Err(error) => unsent::put(thread, unsent, Unsent { failed: Some(error), ..message }),
+                    Err(error) => {
+                        // Another machine has asked something meanwhile: it waits for that answer.
+                        let waiting =
+                            matches!(error, AppError::Conflict { .. }) && answering.try_get_untracked() == Some(true);
+                        let failed = Some(error).filter(|_| !waiting);
+                        unsent::change(thread, unsent, Unsent { failed, waiting, ..message });
+                        catch_up();
+                    }
                 }
             });
         }
@@ -290,7 +312,11 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
             accepted.run(());
             let after = shown.with_untracked(|all| all.last().map(|s| s.id)).filter(|_| !older);
             let client = ClientId::fresh();
-            unsent::put(thread, unsent, Unsent { client, text, failed: None, waiting: true, sent: false, after });
+            unsent::put(
+                thread,
+                unsent,
+                Unsent { client, text, failed: None, waiting: true, sent: false, at: js_sys::Date::now(), after },
+            );
         }
         Err(error) => problem.set(Some(error)),
     };

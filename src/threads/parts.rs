@@ -1,47 +1,16 @@
 //! What the chat's screens are drawn with.
 
 use leptos::{html::Textarea, prelude::*};
-use leptos_router::hooks::use_location;
 
 use super::{
     model::{Head, MessageView, open_code},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
-    accounts::model::Me,
     error::AppError,
     types::{ClientId, MessageId, Role, Status, ThreadId},
-    ui::{button::IconButton, icon::Icon, notice::Problem, raw_text::raw_text, theme::Theme},
+    ui::{icon::Icon, notice::Problem, raw_text::raw_text},
 };
-
-/// Below the list: who is signed in, the theme, the guide, the way out.
-#[component]
-pub fn Foot(me: Option<Me>, theme: Theme) -> impl IntoView {
-    let me = me.unwrap_or(Me { email: String::new(), name: String::new() });
-    let here = use_location().pathname;
-    let label = match theme {
-        Theme::System => "Theme: as the system. Switch to light",
-        Theme::Light => "Theme: light. Switch to dark",
-        Theme::Dark => "Theme: dark. Switch to the system's",
-    };
-    view! {
-        <div class="side-foot">
-            <a class="who" href="/account" rel="external" title=format!("Your account: {}", me.email)>
-                <span class="avatar" aria-hidden="true">{me.initials()}</span>
-                <span>{if me.name.is_empty() { me.email.clone() } else { me.name.clone() }}</span>
-            </a>
-            <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
-            <a class="icon-button" href="/guide/keys" rel="external" title="Keys" aria-label="Keys" data-keys=""><Icon of=icondata_lu::LuKeyboard/></a>
-            <form method="post" action=move || format!("{}?do=theme", here.get())>
-                <input type="hidden" name="theme" value=theme.next().as_str()/>
-                <IconButton icon=icondata_lu::LuSunMoon label/>
-            </form>
-            <form method="post" action="/chat?do=sign-out" on:submit=move |_| unsent::forget_all()>
-                <IconButton icon=icondata_lu::LuLogOut label="Sign out"/>
-            </form>
-        </div>
-    }
-}
 
 /// Above a transcript: its title, and what can be done with the whole of it.
 #[component]

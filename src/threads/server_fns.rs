@@ -55,18 +55,24 @@ pub async fn start_thread(
     /// It goes by itself 24 hours after its last message.
     temporary: Option<bool>,
     folder: Option<FolderId>,
+    /// One of [`Answerer::models`](crate::answers::answerer::Answerer::models); the usual one when it is not said.
+    model: Option<String>,
 ) -> Result<Posted, AppError> {
-    use super::{model, sql, title};
+    use super::{actions, model as rules, sql, title};
     use crate::{
         answers,
         server::{lanes, state},
     };
-    let (state, text) = (state::current()?, model::message_text(&text)?);
+    let (state, text) = (state::current()?, rules::message_text(&text)?);
+    let model = actions::known_model(&state, model)?;
+    let answers_with = if model.is_empty() { state.answerer.model().to_owned() } else { model.clone() };
     let mut lane = lanes::user().await?;
-    let (posted, created) =
-        sql::start(&mut lane, client, &title::auto_title(&text), &text, state.answerer.model()).await?;
+    let (posted, created) = sql::start(&mut lane, client, &title::auto_title(&text), &text, &answers_with).await?;
     if created && (temporary == Some(true) || folder.is_some()) {
         sql::settle(&mut lane, posted.thread, temporary == Some(true), folder).await?;
+    }
+    if created && !model.is_empty() {
+        sql::set_options(&mut lane, posted.thread, &model, "").await?;
     }
     answers::begin(&state, lane, &posted, created).await?;
     leptos_axum::redirect(&format!("/chat/{}", posted.thread));
@@ -199,13 +205,10 @@ pub async fn read_text(message: MessageId) -> Result<String, AppError> {
 /// Which model answers in a thread, and with what in mind.
 #[server]
 pub async fn set_options(thread: ThreadId, model: Option<String>, instructions: String) -> Result<(), AppError> {
-    use super::{model as rules, sql};
+    use super::{actions, model as rules, sql};
     use crate::server::{lanes, state};
     let state = state::current()?;
-    let (model, instructions) = (model.unwrap_or_default(), rules::instructions(&instructions)?);
-    if !model.is_empty() && !state.answerer.models().contains(&model) {
-        return Err(AppError::invalid("model", "There is no such model here."));
-    }
+    let (model, instructions) = (actions::known_model(&state, model)?, rules::instructions(&instructions)?);
     let mut lane = lanes::user().await?;
     sql::set_options(&mut lane, thread, &model, &instructions).await?;
     lane.commit().await?;
@@ -306,14 +309,24 @@ pub async fn search_threads(query: String, #[server(default)] all: bool) -> Resu
 #[server]
 pub async fn show_list(query: String, open: Option<ThreadId>) -> Result<Listed, AppError> {
     use super::list::{self, Asked};
-    let asked = Asked::of(&query);
+    use crate::{accounts::server_fns::whoami, ui::theme::Theme};
+    let (asked, theme) = (Asked::of(&query), use_context::<Theme>().unwrap_or_default());
+    let me = whoami().await?.ok_or(AppError::Unauthenticated)?;
     let page = list_threads(asked.after.clone(), Some(asked.shelf), asked.folder).await?;
     let hits = match asked.search.trim() {
         "" => None,
         _ => Some(search_threads(asked.search.clone(), asked.all).await),
     };
     let live = page.live.clone();
-    Ok(Listed { html: list::html(&asked, page, hits, open), live })
+    Ok(Listed { html: list::html(&asked, page, hits, open, (me, theme)), live })
+}
+
+/// What can be said of a new chat before its first message, as parts of the form `composer`.
+#[server]
+pub async fn show_beginning() -> Result<String, AppError> {
+    use super::actions;
+    use crate::server::state;
+    Ok(actions::beginning(&state::current()?.answerer.models()))
 }
 
 /// One line of such a list; `None` when it does not stand there. `known`: it is on screen.
@@ -332,8 +345,8 @@ pub async fn show_found(query: String, all: bool) -> Result<(String, String), Ap
         Err(error) if !matches!(error, AppError::Invalid { .. }) => return Err(error),
         hits => hits,
     };
-    let told = list::told(&hits);
-    Ok((told, hits.map(|hits| list::found(hits, &query)).unwrap_or_default()))
+    let told = list::told(&hits, all);
+    Ok((told, hits.map(|hits| list::found(hits, &query, all)).unwrap_or_default()))
 }
 
 /// Pins, archives, deletes, marks or moves threads. `folder` is where they are moved to, empty for no folder.

@@ -125,7 +125,10 @@ pub fn catch_up(
                 match open_thread(thread, before, at).await {
                     Ok(page) => {
                         read(page, sent.unwrap_or_default());
-                        after();
+                        // What was asked for in between is not in it yet.
+                        if again.try_get_value() != Some(true) {
+                            after();
+                        }
                     }
                     // What happened is not on screen yet: it is tried again until it is.
                     Err(AppError::Unavailable | AppError::Internal { .. } | AppError::TooMany { .. }) => {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A message on its way; `failed` says why it did not arrive, `waiting` that an answer has to be finished first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unsent {
     pub client: ClientId,
     pub text: String,
@@ -24,6 +24,9 @@ pub struct Unsent {
     /// The server has it.
     #[serde(default)]
     pub sent: bool,
+    /// When it was written, in milliseconds since 1970: what was written first is sent first.
+    #[serde(default)]
+    pub at: f64,
     /// What was last on screen when it was written: it is said to that.
     #[serde(default)]
     pub after: Option<MessageId>,
@@ -32,13 +35,6 @@ pub struct Unsent {
 /// Whose the storage is, once that is known: before, nothing is taken from it.
 #[derive(Clone, Copy)]
 pub struct Whose(pub RwSignal<bool>);
-
-/// Forgets everything: whoever signs out leaves nothing behind.
-pub fn forget_all() {
-    if let Ok(Some(storage)) = window().local_storage() {
-        drop(storage.clear());
-    }
-}
 
 thread_local! {
     /// Names the person whose page this is without saying who they are; a part of every key.
@@ -59,10 +55,12 @@ pub fn belong_to(person: &str) {
 
 /// What an earlier page of this browser could not send. Browser only.
 pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
-    let Some(json) = read(&unsent_key(thread)) else {
-        return;
-    };
-    let mut found: Vec<Unsent> = json::read(&json).unwrap_or_default();
+    let Ok(Some(storage)) = window().local_storage() else { return };
+    let begin = unsent_key(thread);
+    let keys =
+        (0..storage.length().unwrap_or(0)).filter_map(|i| storage.key(i).ok()?).filter(|key| key.starts_with(&begin));
+    let mut found: Vec<Unsent> = keys.filter_map(|key| json::read(&read(&key)?).ok()).collect();
+    found.sort_by(|a, b| a.at.total_cmp(&b.at));
     found.retain(|u| {
         let arrived = u.sent || shown.iter().any(|s| s.view.read_untracked().client_id == Some(u.client));
         if arrived {
@@ -79,17 +77,15 @@ pub fn load(thread: ThreadId, list: RwSignal<Vec<Unsent>>, shown: &[Shown]) {
 /// Takes over what another window does to what waits: its owner may take it back there, or write one more. Browser only.
 pub fn follow(thread: ThreadId, list: RwSignal<Vec<Unsent>>) {
     let handle = window_event_listener(leptos::ev::storage, move |event| {
-        if event.key() != Some(unsent_key(thread)) {
+        let key = event.key().unwrap_or_default();
+        let Some(client) = key.strip_prefix(&unsent_key(thread)).and_then(|id| id.parse::<ClientId>().ok()) else {
             return;
-        }
-        let parse = |json: Option<String>| json.and_then(|j| json::read::<Vec<Unsent>>(&j).ok()).unwrap_or_default();
-        let (old, mut new) = (parse(event.old_value()), parse(event.new_value()));
-        list.try_update(|all| {
-            all.retain(|u| {
-                !u.waiting || new.iter().any(|n| n.client == u.client) || old.iter().all(|o| o.client != u.client)
-            });
-            new.retain(|n| n.waiting && old.iter().chain(&*all).all(|known| known.client != n.client));
-            all.append(&mut new);
+        };
+        let new: Option<Unsent> = event.new_value().and_then(|json| json::read(&json).ok());
+        list.try_update(|all| match new {
+            None => all.retain(|u| u.client != client || !u.waiting),
+            Some(new) if new.waiting && all.iter().all(|u| u.client != client) => all.push(new),
+            Some(_) => {}
         });
     });
     on_cleanup(move || handle.remove());
@@ -103,6 +99,13 @@ pub fn put(thread: ThreadId, list: RwSignal<Vec<Unsent>>, unsent: Unsent) {
         Some(old) => *old = unsent,
         None => all.push(unsent),
     });
+}
+
+/// What became of one that was sent. One that is not there any more has arrived: the stream may tell it first.
+pub fn change(thread: ThreadId, list: RwSignal<Vec<Unsent>>, unsent: Unsent) {
+    if list.try_with_untracked(|all| all.iter().any(|u| u.client == unsent.client)) != Some(false) {
+        put(thread, list, unsent);
+    }
 }
 
 /// It has arrived, or nobody wants it any more.
@@ -126,21 +129,14 @@ fn key(name: &str) -> String {
     PERSON.with_borrow(|person| format!("moat:{person}:{name}"))
 }
 
+/// What the keys of a thread's messages begin with. Each has its own: two windows that write at once lose nothing.
 fn unsent_key(thread: ThreadId) -> String {
-    key(&format!("unsent:{thread}"))
+    key(&format!("unsent:{thread}:"))
 }
 
-/// Changes one entry of what is stored: another window may have put its own beside it.
 fn keep(thread: ThreadId, client: ClientId, changed: Option<&Unsent>) {
-    let mut all: Vec<Unsent> = read(&unsent_key(thread)).and_then(|json| json::read(&json).ok()).unwrap_or_default();
-    // In its place: what was sent first is first after a reload, too.
-    match (all.iter_mut().find(|u| u.client == client), changed) {
-        (Some(old), Some(new)) => *old = new.clone(),
-        (None, Some(new)) => all.push(new.clone()),
-        (_, None) => all.retain(|u| u.client != client),
-    }
-    let json = if all.is_empty() { String::new() } else { serde_json::to_string(&all).unwrap_or_default() };
-    write(&unsent_key(thread), &json);
+    let json = changed.and_then(|unsent| serde_json::to_string(unsent).ok()).unwrap_or_default();
+    write(&format!("{}{client}", unsent_key(thread)), &json);
 }
 
 fn read(key: &str) -> Option<String> {

@@ -1,7 +1,4 @@
-use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
-
-use crate::json;
 
 /// What somebody reads in. It stands in a cookie, so that the server paints it from the first byte on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,11 +38,6 @@ impl Theme {
             Self::Dark => Self::System,
         }
     }
-}
-
-/// The theme of this page: from the cookie on the server, from the page itself in the browser.
-pub fn page_theme() -> Theme {
-    json::shared(|| use_context::<Theme>().unwrap_or_default())
 }
 
 #[cfg(test)]
