@@ -345,7 +345,7 @@ async fn tokens_are_counted_as_the_model_server_tells_them() {
         app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await.json()["thread"]["used"]
             .clone()
     };
-    assert_eq!(used().await, "Context 1,234 of 8,000 tokens (16 %) · 1,234 used in this chat");
+    assert_eq!(used().await, "Context 1,234 of 8,000 tokens (15 %) · 1,234 tokens used in this chat");
 
     // A server that does not know the question is asked without it, and one that counts nonsense is not believed.
     for (seq, manner) in [(4, Manner::Uncounted(vec!["a piece".into()])), (6, counted("-5", "99999999999999"))] {
@@ -356,7 +356,7 @@ async fn tokens_are_counted_as_the_model_server_tells_them() {
         let message = last(&app, &ada, &thread, "the end", |m| m["seq"] == seq && m["status"] != "running").await;
         assert_eq!(message["status"], "done", "{message}");
         assert!(!message["actions"].as_str().unwrap().contains("tokens"), "{message}");
-        assert_eq!(used().await, "1,234 used in this chat");
+        assert_eq!(used().await, "1,234 tokens used in this chat");
     }
 }
 

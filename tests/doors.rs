@@ -1,5 +1,6 @@
 //! Every door there is, and who it opens for.
 
+use futures::StreamExt;
 use std::collections::BTreeSet;
 
 use axum::{
@@ -273,6 +274,31 @@ async fn every_answer_tells_the_browser_what_it_may_do() {
         nonces.insert(nonce.to_owned());
     }
     assert_eq!(nonces.len(), 5, "a nonce is used once");
+}
+
+#[tokio::test]
+async fn a_name_that_no_disk_knows_is_not_there() {
+    let app = App::new().await;
+    let answer = app.page(None, &format!("/pkg/{}", "x".repeat(3000))).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_page_that_is_asked_for_many_times_at_once_comes_every_time() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let fields = [("client", "20000000-0000-4000-8000-000000000001"), ("text", "hello")];
+    let thread = app.call(Some(&ada), "threads/server_fns/start_thread", &fields).await.json()["thread"].clone();
+    let page = format!("/chat/{}", thread.as_str().unwrap());
+    let answers = futures::stream::iter(0..400).map(|_| app.page(Some(&ada), &page)).buffer_unordered(16);
+    let bad: Vec<String> = answers
+        .filter_map(|answer| async move {
+            let fine = answer.status == StatusCode::OK && answer.body.contains("<title>hello · moat</title>");
+            (!fine).then_some(answer.body)
+        })
+        .collect()
+        .await;
+    assert!(bad.is_empty(), "{} of 400: {}", bad.len(), bad[0]);
 }
 
 #[tokio::test]

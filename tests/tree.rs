@@ -108,6 +108,10 @@ async fn another_answer_stands_beside_any_answer_and_is_stored_once() {
     let first = call(&app, &ada, "answer_again", &again).await;
     let new = settled(&app, &ada, &thread).await;
     assert_eq!(call(&app, &ada, "answer_again", &again).await, first, "sent again after its end");
+    let taken = old[0]["client_id"].as_str().unwrap();
+    let odd =
+        app.call(Some(&ada), "threads/server_fns/answer_again", &[("message", id(&old[1])), ("client", taken)]).await;
+    assert_eq!(odd.status, StatusCode::CONFLICT, "an id that a message has: {}", odd.body);
     assert_eq!(new.len(), 2, "what was said after the old answer is on its branch");
     assert_eq!((new[1]["place"].as_i64(), new[1]["siblings"].as_i64()), (Some(2), Some(2)));
     assert_eq!(new[1]["html"].as_str().unwrap(), old[1]["html"].as_str().unwrap());

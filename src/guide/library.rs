@@ -172,7 +172,8 @@ fn sections_of(page: &Page) -> Vec<Section> {
     for line in page.markdown.lines() {
         if let Some(title) = line.strip_prefix("## ") {
             sections.push((title.trim().to_owned(), String::new()));
-        } else if let Some((_, text)) = sections.last_mut() {
+        } else if let Some((_, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
+            // A table has no sentences.
             text.push_str(line);
             text.push('\n');
         }
@@ -198,8 +199,12 @@ fn sentences(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut start = 0;
     let bytes = text.as_bytes();
+    // What a screen says may have several sentences: they stay together.
+    let mut quoted = false;
     for (i, c) in text.char_indices() {
-        let ends = matches!(c, '.' | '?' | '!') && bytes.get(i + 1).is_none_or(|b| *b == b' ');
+        quoted ^= c == '"';
+        let over = matches!(c, '.' | '?' | '!') || c == '"' && matches!(bytes[..i].last(), Some(b'.' | b'?' | b'!'));
+        let ends = over && !quoted && bytes.get(i + 1).is_none_or(|b| *b == b' ');
         if ends {
             found.push(text[start..=i].trim());
             start = i + 1;

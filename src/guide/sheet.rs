@@ -9,7 +9,7 @@ pub fn html(guide: &Library) -> String {
     let table = page.split_once("<table>").and_then(|(_, rest)| rest.split_once("</table>"));
     let Some((table, _)) = table else { return String::new() };
     format!(
-        "<dialog id=\"keys\" aria-labelledby=\"keys-title\" closedby=\"any\">\
+        "<dialog id=\"keys-sheet\" aria-labelledby=\"keys-title\" closedby=\"any\">\
          <form method=\"dialog\"><h2 id=\"keys-title\">Keys</h2><button class=\"button\" autofocus>Close</button></form>\
          <div class=\"prose\"><table>{table}</table></div>\
          <form method=\"post\" action=\"/chat?do=keys\"><p class=\"quiet\">Keys of one letter do nothing where you type.</p>\

@@ -31,6 +31,9 @@ impl From<sqlx::Error> for AppError {
                 Some(BUSY) => {
                     return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };
                 }
+                Some("23505") if db.constraint() == Some("messages_client_id_thread_id_user_id_key") => {
+                    return Self::Conflict { what: "This was sent before as something else. Send it anew.".into() };
+                }
                 // Two at once: the other one was first.
                 Some("23505") if db.constraint() == Some("generations_one_running") => {
                     return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };

@@ -348,6 +348,10 @@ async fn ready(State(state): State<AppState>) -> Response {
 
 async fn file(State(state): State<AppState>, request: Request) -> Response {
     let hashed = state.leptos.hash_files && is_hashed(request.uri().path());
+    // A longer name than a disk knows is no fault of ours.
+    if request.uri().path().split('/').any(|name| name.len() > 200) {
+        return AppError::NotFound.into_response();
+    }
     let files = ServeDir::new(&*state.leptos.site_root).precompressed_br().precompressed_gzip();
     let mut response = match files.oneshot(request).await {
         Ok(response) => response.map(Body::new),

@@ -30,9 +30,23 @@ pub fn menu(thread: &ThreadRow, options: &Options, back: Option<&FormBack>) -> S
     html
 }
 
+/// What the guide has an answer to.
+const EXAMPLES: [&str; 3] = ["Who can read my chats?", "How do I find an old chat?", "How do I connect a model?"];
+
 /// Below the box of a new chat.
 pub fn beginning(models: &[String]) -> String {
     let mut html = String::new();
+    if models == ["embedded"] {
+        html.push_str("<p>This server answers from its guide alone. For example:</p>");
+        for question in EXAMPLES {
+            let client = uuid::Uuid::new_v4();
+            let _ = write!(
+                html,
+                "<form method=\"post\" action=\"/chat?do=start\"><input type=\"hidden\" name=\"client\" value=\"{client}\">\
+                 <button class=\"button\" name=\"text\" value=\"{question}\">{question}</button></form>"
+            );
+        }
+    }
     if models.len() > 1 {
         html.push_str("<label>Model ");
         let _ = write_models(&mut html, models, "", " form=\"composer\"");
@@ -116,9 +130,9 @@ fn write_acts(out: &mut String, thread: &ThreadRow) -> std::fmt::Result {
         out,
         "<form method=\"post\" action=\"/chat/{id}?do=file\" class=\"row\" data-stay>\
          <input type=\"hidden\" name=\"threads[]\" value=\"{id}\">{pin}{archive}{}\
-         <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move</a>\
-         <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Markdown</a>\
-         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>JSON</a></form>",
+         <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move to a folder</a>\
+         <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Export as Markdown</a>\
+         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>Export as JSON</a></form>",
         act(Act::Unread, "Mark unread")
     )?;
     if thread.goes.is_some() {
@@ -235,7 +249,13 @@ fn write_when(out: &mut String, m: &MessageView) -> std::fmt::Result {
     if let Some((read, written)) = facts.tokens {
         write!(out, " · {read} tokens read, {written} written")?;
     }
-    write!(out, "\">{at}</span>")
+    write!(out, "\">{at}")?;
+    // Where nothing can be chosen there is nothing to tell.
+    if !matches!(facts.model.as_str(), "" | "embedded") {
+        out.write_str(" · ")?;
+        escape(out, &facts.model)?;
+    }
+    out.write_str("</span>")
 }
 
 #[derive(Clone, Copy)]

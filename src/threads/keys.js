@@ -93,12 +93,12 @@ function press(what) {
 }
 
 function renew() {
-  for (const button of document.querySelectorAll("#keys [name=keys]")) button.hidden = (button.value === "on") === isOn();
+  for (const button of document.querySelectorAll("#keys-sheet [name=keys]")) button.hidden = (button.value === "on") === isOn();
 }
 
 function openSheet() {
   renew();
-  one("#keys").showModal();
+  one("#keys-sheet").showModal();
 }
 
 const KEYS = {
@@ -144,7 +144,7 @@ export function attend_keys() {
   });
   document.addEventListener("submit", async (event) => {
     const { target: form, submitter } = event;
-    if (!form.matches("#keys [action]")) return;
+    if (!form.matches("#keys-sheet [action]")) return;
     event.preventDefault();
     await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, submitter)), headers: { "x-moat-form": "1" } }).catch(() => null);
     renew();

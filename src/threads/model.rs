@@ -252,6 +252,16 @@ pub fn open_code(text: &str) -> usize {
     open.unwrap_or(text.len())
 }
 
+/// A text whose blocks are not complete yet, without the signs that most disturb whoever reads along.
+pub fn bare(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        let line = line.strip_prefix("> ").unwrap_or(line);
+        let heading = line.trim_start_matches('#');
+        if heading.starts_with(' ') { heading.trim_start() } else { line }
+    });
+    lines.collect::<Vec<_>>().join("\n").replace("**", "")
+}
+
 /// Where the complete blocks of an unfinished Markdown text end: after its last empty line that stands in no code block.
 pub fn complete_blocks(text: &str) -> usize {
     let (mut end, mut at, mut in_code) = (0, 0, false);
@@ -280,12 +290,12 @@ pub fn used(newest: Option<i32>, all: i64, context: Option<i32>) -> String {
     }
     let full = match (newest.map(i64::from), context.map(i64::from)) {
         (Some(newest), Some(of)) => {
-            format!("Context {} of {} tokens ({} %) · ", count(newest), count(of), (newest * 100 + of - 1) / of)
+            format!("Context {} of {} tokens ({} %) · ", count(newest), count(of), (newest * 100 + of / 2) / of)
         }
         (Some(newest), None) => format!("Context {} tokens · ", count(newest)),
         (None, _) => String::new(),
     };
-    format!("{full}{} used in this chat", count(all))
+    format!("{full}{} tokens used in this chat", count(all))
 }
 
 /// A title that somebody typed.
@@ -353,6 +363,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_along_has_no_signs_of_bold_quotes_and_headings() {
+        assert_eq!(bare("> **All** of *it*\n> 2 > 1"), "All of *it*\n2 > 1");
+        assert_eq!(bare("## Two\n#hash\n# "), "Two\n#hash\n");
+    }
+
+    #[test]
     fn code_that_is_still_being_written_is_known_by_its_fence() {
         for (text, at) in
             [("", 0), ("one", 3), ("a\n```rust\nb\n", 2), ("```\nb\n```\n", 10), ("```\na\n```\n~~~\nb", 10)]
@@ -364,12 +380,12 @@ mod tests {
     #[test]
     fn tokens_are_counted_in_words_and_only_where_somebody_counted() {
         assert_eq!(used(None, 0, Some(8000)), "");
-        assert_eq!(used(Some(1204), 1_000_204, None), "Context 1,204 tokens · 1,000,204 used in this chat");
+        assert_eq!(used(Some(1204), 1_000_204, None), "Context 1,204 tokens · 1,000,204 tokens used in this chat");
         assert_eq!(
             used(Some(7999), 8000, Some(8000)),
-            "Context 7,999 of 8,000 tokens (100 %) · 8,000 used in this chat"
+            "Context 7,999 of 8,000 tokens (100 %) · 8,000 tokens used in this chat"
         );
-        assert_eq!(used(None, 12, Some(8000)), "12 used in this chat");
+        assert_eq!(used(None, 12, Some(8000)), "12 tokens used in this chat");
     }
 
     #[test]

@@ -412,7 +412,9 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
     if let Some(back) = back {
         problem.set(Some(back.error));
     }
-    let title = move || head.read().title.clone();
+    // The server asks for it once more when the page's end is written, and what belongs to this part may be gone by then.
+    let first = head.with_untracked(|head| head.title.clone());
+    let title = move || head.try_read().map_or_else(|| first.clone(), |head| head.title.clone());
     view! {
         <Title text=title/>
         <div class="conversation" node_ref=root data-at=looked_for.map(|id| id.to_string())>

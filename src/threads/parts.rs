@@ -3,7 +3,7 @@
 use leptos::{html::Textarea, prelude::*};
 
 use super::{
-    model::{Head, MessageView, open_code},
+    model::{Head, MessageView, bare, open_code},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
@@ -46,7 +46,7 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
         Memo::new(move |_| of(&view.read()))
     };
     let html = part(|v| v.html.clone());
-    let tail = part(|v| v.text[..open_code(&v.text)].to_owned());
+    let tail = part(|v| bare(&v.text[..open_code(&v.text)]));
     let code = part(|v| v.text[open_code(&v.text)..].split_once('\n').unwrap_or_default().1.to_owned());
     let actions = part(|v| v.actions.clone());
     let running = move || status.get() == Some(Status::Running);
@@ -54,7 +54,7 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
         <div class="prose" inner_html=html></div>
         // Made anew below each new block: what is there already must not be seen to jump.
         <For each=move || running().then(|| html.with(String::len)) key=|below| *below let:_below>
-            <div class="streaming">{tail}<pre>{code}</pre><span class="caret" aria-hidden="true"></span></div>
+            <div class="streaming">{tail}<pre hidden=move || code.with(String::is_empty)>{code}</pre><span class="caret" aria-hidden="true"></span></div>
         </For>
     };
     let note = move || {
