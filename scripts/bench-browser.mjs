@@ -1,11 +1,11 @@
 // What somebody feels in the browser: Chromium, a moat in front of it, and a model server of ours that says a hundred tokens a
 // second. Called by scripts/bench.
-//   node scripts/bench-browser.mjs <moat's address> <port for the model server> <cookie> <chats of 50, 200 and 10,000 messages>
+//   node scripts/bench-browser.mjs <moat's address> <port for the model server> <e-mail> <password> <chats of 50, 200 and 10,000 messages>
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
 const { chromium } = createRequire(new URL("../end2end/package.json", import.meta.url))("@playwright/test");
-const [base, port, cookie, chats] = process.argv.slice(2);
+const [base, port, email, password, chats] = process.argv.slice(2);
 const [small, middle, large] = chats.split(",");
 const SENDS = 40;
 const LOADED = 2000;
@@ -34,12 +34,14 @@ const browser = await chromium.launch({
   executablePath: process.env.MOAT_CHROMIUM || undefined,
   args: [...(process.getuid?.() === 0 ? ["--no-sandbox"] : []), "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
 });
-const [name, value] = cookie.split(/=(.*)/);
 
 async function open(chat) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+  // Anew for each page: a token lasts some minutes.
+  const signed = await fetch(`${base}/api/moat/accounts/server_fns/sign_in`, { method: "POST", body: new URLSearchParams({ email, password }), redirect: "manual" });
+  const cookie = signed.headers.getSetCookie().find((one) => one.startsWith("__Host-moat-access="))?.split(";")[0];
   // Chromium takes a cookie named __Host- over https only; the server reads it from the header.
-  await context.setExtraHTTPHeaders({ cookie: `${name}=${value}` });
+  await context.setExtraHTTPHeaders({ cookie });
   await context.addInitScript(() => {
     const bench = (window.bench = { sends: [], tasks: [] });
     new PerformanceObserver((list) => bench.tasks.push(...list.getEntries().map((task) => task.duration))).observe({ type: "longtask" });
@@ -61,8 +63,9 @@ async function open(chat) {
     );
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(120_000);
   await page.goto(`${base}/chat/${chat}`);
-  await page.locator("html[data-live=live]").waitFor({ timeout: 20_000 });
+  await page.locator("html[data-live=live]").waitFor();
   return page;
 }
 const answered = (page) =>
@@ -70,7 +73,7 @@ const answered = (page) =>
     const last = [...document.querySelectorAll("article")].at(-1);
     const writes = [...document.querySelectorAll(".status button")].length > 0;
     return !document.querySelector("[data-unsent]") && last?.dataset.role === "assistant" && !writes;
-  }, null, { timeout: 60_000 });
+  }, null);
 
 async function send(page, text) {
   await page.bringToFront();
@@ -86,8 +89,12 @@ const figure = (what, number, goal) => console.log(`${what.padEnd(58)} ${String(
 async function load(page, many) {
   const count = () => page.locator("article").count();
   for (let now = await count(); now < many; now = await count()) {
-    await page.getByRole("link", { name: "Earlier messages" }).first().evaluate((link) => link.click());
-    await page.waitForFunction((now) => document.querySelectorAll("article").length > now, now);
+    // Again where the first was refused or still under way.
+    await page.waitForFunction(
+      (now) => document.querySelectorAll("article").length > now || (document.querySelector(".earlier a[href*=before]")?.click(), false),
+      now,
+      { polling: 100 },
+    );
   }
 }
 
