@@ -29,7 +29,8 @@ use crate::{
 
 /// The document around a page of [`App`]; `sheet` stands beside the page and waits to be opened.
 pub fn shell(options: LeptosOptions, sheet: String) -> impl IntoView {
-    let scripts = view! { <HydrationScripts options=options.clone()/> };
+    // Chats are nobody's to find.
+    let scripts = view! { <meta name="robots" content="noindex"/><HydrationScripts options=options.clone()/> };
     document(options, scripts.into_any(), view! { <App/> <div inner_html=sheet></div> }.into_any())
 }
 
@@ -47,6 +48,7 @@ fn document(options: LeptosOptions, scripts: AnyView, body: AnyView) -> impl Int
                 <meta charset="utf-8"/>
                 <meta name="viewport" content="width=device-width, initial-scale=1, interactive-widget=resizes-content"/>
                 <meta name="color-scheme" content="light dark"/>
+                <meta name="description" content="Private AI chat. The database itself is the wall between people."/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
                 <HashedStylesheet options id="leptos"/>
                 {scripts}
