@@ -261,6 +261,14 @@ impl App {
         sqlx::query_scalar(sql).fetch_one(&mut self.db.superuser().await).await.unwrap()
     }
 
+    /// How many connections wait for a lock.
+    pub async fn waiting(&self) -> i64 {
+        self.count(
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .await
+    }
+
     /// The person that an answer's cookies sign in.
     pub fn person(&self, email: &str, answer: &Answer) -> Person {
         let cookies = answer.cookies();

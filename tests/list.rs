@@ -2,7 +2,8 @@
 
 use axum::http::{StatusCode, header};
 use moat::{
-    server::jobs,
+    error::AppError,
+    server::{jobs, lanes::Reason},
     threads::{model::Place, sql},
     types::{FolderId, Shelf},
 };
@@ -590,4 +591,178 @@ async fn a_line_is_written_for_the_list_that_it_stands_in_and_for_no_other() {
     assert_eq!(line(&ada, "view=unread", "false").await.json(), Value::Null);
     assert!(line(&ada, "view=unread", "true").await.json().is_string(), "nothing moves away under the eyes");
     assert_eq!(line(&bob, "view=all", "true").await.status, StatusCode::NOT_FOUND);
+}
+
+/// Sweeps while a change is being made, which ends once the sweep has, or waits for it.
+async fn swept_beside(app: &App, change: &'static str) {
+    let mut other = app.db.superuser().await;
+    let mut changing = other.begin().await.unwrap();
+    changing.execute(change).await.unwrap();
+    let state = app.state.clone();
+    let sweep = tokio::spawn(async move { jobs::sweep_threads(&state).await });
+    app.until("the sweep ends or waits", async || (sweep.is_finished() || app.waiting().await > 0).then_some(())).await;
+    changing.commit().await.unwrap();
+    sweep.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_chat_that_is_taken_back_or_written_in_at_the_last_moment_stays() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let thread = start(&app, &ada, &[("text", "deleted")]).await;
+    start(&app, &ada, &[("text", "temporary"), ("temporary", "true")]).await;
+    assert_eq!(file(&app, &ada, &[&thread], "delete").await.status, 200);
+    sql(&app, "update app.threads set deleted_at = now() - interval '1 hour' where deleted_at is not null").await;
+    swept_beside(&app, "update app.threads set deleted_at = null").await;
+    sql(&app, "update app.threads set active_at = now() - interval '25 hours' where temporary").await;
+    swept_beside(&app, "update app.threads set active_at = clock_timestamp() where temporary").await;
+    assert_eq!(titles(&app, &ada, &[]).await, ["temporary", "deleted"]);
+}
+
+#[tokio::test]
+async fn deleted_chats_go_one_at_a_time_and_each_has_the_time_it_takes() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let mut conn = app.db.superuser().await;
+    for title in ["one", "two", "three"] {
+        talk(&mut conn, ada.id.0, title, &["x"]).await;
+    }
+    conn.execute(
+        "create function app.look() returns trigger language plpgsql as $$
+         begin
+           if current_setting('statement_timeout') <> '30min' then raise exception 'too little time'; end if;
+           return old;
+         end $$;
+         create trigger look before delete on app.messages for each row execute function app.look();
+         update app.threads set deleted_at = now() - interval '1 hour'",
+    )
+    .await
+    .unwrap();
+    let mut lane = app.state.lanes.service(Reason::Sweep).await.unwrap();
+    assert_eq!(sql::sweep(&mut lane).await.unwrap(), 1);
+    lane.commit().await.unwrap();
+    jobs::sweep_threads(&app.state).await.unwrap();
+    assert_eq!(app.count("select count(*) from app.threads").await, 0);
+}
+
+#[tokio::test]
+async fn an_answer_whose_writer_died_is_marked_while_a_long_deletion_is_under_way() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let (gone, stays) = (start(&app, &ada, &[("text", "gone")]).await, start(&app, &ada, &[("text", "stays")]).await);
+    assert_eq!(file(&app, &ada, &[&gone], "delete").await.status, 200);
+    sql(&app, "update app.threads set deleted_at = now() - interval '1 hour' where deleted_at is not null").await;
+    let mut other = app.db.superuser().await;
+    let mut held = other.begin().await.unwrap();
+    held.execute(AssertSqlSafe(format!("select from app.messages where thread_id = '{gone}' for update")))
+        .await
+        .unwrap();
+    tokio::spawn(jobs::run(app.state.clone()));
+    let deletion = async || {
+        let waits = "select pid || ' ' || xact_start from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, String>(waits).fetch_optional(&mut app.db.superuser().await).await.unwrap()
+    };
+    let before = app.until("the deletion waits", deletion).await;
+    let lapse = format!(
+        "update app.generations set status = 'running', lease_until = now() - interval '1 minute' where thread_id = '{stays}'"
+    );
+    sql(&app, &lapse).await;
+    app.until("the answer's end", async || {
+        (app.count("select count(*) from app.generations where status = 'interrupted'").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(deletion().await, Some(before), "the deletion goes on");
+}
+
+#[tokio::test]
+async fn a_chat_begun_anew_under_the_id_of_a_deleted_one_is_another_and_the_old_one_can_be_taken_back() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let client = Uuid::new_v4().to_string();
+    let begin = async || {
+        let fields = [("client", client.as_str()), ("text", "once more")];
+        let answer = app.call(Some(&ada), "threads/server_fns/start_thread", &fields).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let thread = answer.json()["thread"].as_str().unwrap().to_owned();
+        ended(&app, &ada, &thread).await;
+        thread
+    };
+    let first = begin().await;
+    assert_eq!(begin().await, first);
+    assert_eq!(file(&app, &ada, &[&first], "delete").await.status, 200);
+    let second = begin().await;
+    assert_eq!(begin().await, second);
+    assert_ne!(first, second);
+    assert_eq!(file(&app, &ada, &[&first], "restore").await.status, 200);
+    assert_eq!(titles(&app, &ada, &[]).await, ["once more", "once more"]);
+    // So is a copy.
+    let open = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &first)]).await.json();
+    let (last, client) = (open["messages"][1]["id"].as_str().unwrap().to_owned(), Uuid::new_v4().to_string());
+    let fork = async || {
+        let fields = [("message", last.as_str()), ("client", client.as_str())];
+        app.call(Some(&ada), "threads/server_fns/fork_thread", &fields).await.json().as_str().unwrap().to_owned()
+    };
+    let copy = fork().await;
+    assert_eq!(file(&app, &ada, &[&copy], "delete").await.status, 200);
+    let other = fork().await;
+    assert_eq!(app.call(Some(&ada), READ, &[("thread", &other)]).await.status, 200);
+    assert_eq!(fork().await, other);
+    assert_eq!(file(&app, &ada, &[&copy], "restore").await.status, 200);
+}
+
+#[tokio::test]
+async fn two_hundred_chats_are_pinned_at_most_and_one_that_is_taken_back_is_seen_all_the_same() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    sqlx::query("insert into app.threads (user_id, client_id, title, pinned) select $1, gen_random_uuid(), 'p' || n, n <= 200 from generate_series(1, 202) n")
+        .bind(ada.id.0)
+        .execute(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    let of = async |title: &str| {
+        let id = "select id::text from app.threads where title = $1";
+        sqlx::query_scalar::<_, String>(id).bind(title).fetch_one(&mut app.db.superuser().await).await.unwrap()
+    };
+    let (first, second, next, last) = (of("p1").await, of("p2").await, of("p201").await, of("p202").await);
+    assert_eq!(file(&app, &ada, &[&first, &second], "pin").await.status, 200, "they are pinned already");
+    assert_eq!(file(&app, &ada, &[&first, &next], "pin").await.status, StatusCode::CONFLICT);
+    assert_eq!(file(&app, &ada, &[&first], "delete").await.status, 200);
+    assert_eq!(file(&app, &ada, &[&next], "pin").await.status, 200);
+    assert_eq!(file(&app, &ada, &[&last], "pin").await.status, StatusCode::CONFLICT);
+    assert_eq!(file(&app, &ada, &[&first], "restore").await.status, 200);
+    assert_eq!(titles(&app, &ada, &[]).await.len(), 202);
+}
+
+#[tokio::test]
+async fn those_who_stop_many_answers_at_once_go_in_one_order_and_a_deadlock_is_a_matter_of_trying_again() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    // The one whose thread and row come first has the higher id.
+    for (n, generation) in [(1, 'f'), (2, '0')] {
+        sql(&app, &format!(
+            "insert into app.threads (id, user_id, client_id, title) values ('10000000-0000-4000-8000-00000000000{n}', '{0}', gen_random_uuid(), 'x');
+             insert into app.messages (id, thread_id, user_id, seq, role, content)
+               values ('20000000-0000-4000-8000-00000000000{n}', '10000000-0000-4000-8000-00000000000{n}', '{0}', 1, 'assistant', '{{\"text\": \"\"}}');
+             insert into app.generations (id, user_id, thread_id, message_id)
+               values ('{generation}0000000-0000-4000-8000-000000000000', '{0}', '10000000-0000-4000-8000-00000000000{n}', '20000000-0000-4000-8000-00000000000{n}')",
+            ada.id.0
+        ))
+        .await;
+    }
+    let mut other = app.db.superuser().await;
+    let mut held = other.begin().await.unwrap();
+    held.execute("select from app.generations where id::text like '0%' for update").await.unwrap();
+    let threads = ["10000000-0000-4000-8000-000000000001", "10000000-0000-4000-8000-000000000002"];
+    let (answer, ()) = tokio::join!(file(&app, &ada, &threads, "delete"), async {
+        app.until("it waits", async || (app.waiting().await > 0).then_some(())).await;
+        let free =
+            "select count(*) from (select from app.generations where id::text like 'f%' for update skip locked) x";
+        assert_eq!(app.count(free).await, 1, "it waits for the lowest and holds none above it");
+        held.rollback().await.unwrap();
+    });
+    assert_eq!(answer.status, 200);
+    let mut lane = app.state.lanes.user(&ada.opening()).await.unwrap();
+    let deadlock = "do $$ begin raise exception using errcode = '40P01'; end $$";
+    let error = AppError::from(sqlx::query(deadlock).execute(lane.conn()).await.unwrap_err());
+    assert!(matches!(error, AppError::Unavailable), "{error:?}");
 }

@@ -657,3 +657,40 @@ async fn a_session_does_not_start_on_a_password_that_was_taken_away_while_it_was
         .unwrap();
     assert!(over);
 }
+
+#[tokio::test]
+async fn a_way_in_that_is_being_made_for_a_stranger_is_not_made_once_the_owner_has_come() {
+    let app = App::with(OUTBOX).await;
+    let eve = app.sign_up("ada@example.org").await;
+    let mut conn = app.db.superuser().await;
+    conn.execute(
+        "delete from app.credentials;
+         insert into app.codes (id, phone, user_id, hash) select '90000000-0000-4000-8000-000000000001', '+49301234567', id, 'code' from app.users",
+    )
+    .await
+    .unwrap();
+    let lane = async || app.state.lanes.user(&eve.opening()).await.unwrap();
+    let (mut linking, mut choosing) = (lane().await, lane().await);
+    let mut cleaning = sqlx::Connection::begin(&mut conn).await.unwrap();
+    cleaning.execute("select from app.users for update; update app.sessions set revoked_at = now()").await.unwrap();
+    let ask = "90000000-0000-4000-8000-000000000001".parse().unwrap();
+    let (linked, chosen, ()) = tokio::join!(
+        async {
+            let linked = sql::link_phone(&mut linking, ask, b"code").await;
+            linking.commit().await.unwrap();
+            linked
+        },
+        async {
+            let chosen = sql::change_password(&mut choosing, None, "phc of a stranger").await;
+            choosing.commit().await.unwrap();
+            chosen
+        },
+        async {
+            app.until("both wait", async || (app.waiting().await == 2).then_some(())).await;
+            cleaning.commit().await.unwrap();
+        }
+    );
+    assert_eq!((linked.unwrap().as_str(), chosen.unwrap()), ("wrong", false));
+    assert_eq!(app.count("select count(*) from app.users where phone is not null").await, 0);
+    assert_eq!(app.count("select count(*) from app.credentials").await, 0);
+}

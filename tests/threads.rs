@@ -651,3 +651,17 @@ async fn a_title_and_instructions_that_can_not_be_stored_are_refused_in_words_an
     }
     assert_eq!(kept().await, longest);
 }
+
+#[tokio::test]
+async fn a_chat_opens_whatever_number_of_tokens_its_model_server_told() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = start(&app, &ada, "How many?").await;
+    ended(&app, &ada, &thread).await;
+    let told = "update app.generations set tokens_read = 2147483647, tokens_written = 2147483647";
+    app.db.superuser().await.execute(told).await.unwrap();
+    let page = app.call(Some(&ada), OPEN, &[("thread", &thread)]).await;
+    assert_eq!(page.status, 200, "{}", page.body);
+    let used = page.json()["thread"]["used"].as_str().unwrap().to_owned();
+    assert!(used.contains("4,294,967,294 used in this chat"), "{used}");
+}

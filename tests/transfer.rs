@@ -5,6 +5,7 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use serde_json::{Value, json};
+use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::harness::{Answer, App, Person};
@@ -198,4 +199,118 @@ async fn nobody_imports_into_somebody_elses_import_or_past_the_end_of_their_own(
             .unwrap_err();
         assert_eq!(error.as_database_error().unwrap().code().unwrap(), "P0404");
     }
+}
+
+/// A conversation as ChatGPT's export has it today.
+fn conversation(id: &str, messages: &[Value]) -> Value {
+    let mut mapping = json!({ "root": { "id": "root", "parent": null, "message": null } });
+    let mut parent = "root".to_owned();
+    for (n, message) in messages.iter().enumerate() {
+        mapping[n.to_string()] = json!({ "id": n.to_string(), "parent": parent, "message": message });
+        parent = n.to_string();
+    }
+    json!({ "title": id, "create_time": 1_700_000_000.5, "update_time": 1_700_000_100.25, "mapping": mapping, "current_node": parent,
+        "conversation_id": id, "id": id, "is_archived": false })
+}
+
+fn said(role: &str, text: &str) -> Value {
+    json!({ "author": { "role": role }, "create_time": 1_700_000_000.5, "recipient": "all", "content": { "content_type": "text", "parts": [text] } })
+}
+
+#[tokio::test]
+async fn a_conversation_of_another_shape_is_left_out_and_told_and_those_after_it_come() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let mut searched = said("assistant", "search(\"x\")");
+    searched["recipient"] = json!("web");
+    let mut ran = said("assistant", "");
+    ran["content"] = json!({ "content_type": "code", "text": "print(1)" });
+    let whole = conversation("one", &[said("user", "q"), searched, ran, said("assistant", "a")]);
+    let odd = json!({ "id": "odd", "mapping": 5 });
+    let last = conversation("two", &[said("user", "q")]);
+    let row = imported(&app, &ada, json!([whole, odd, 7, last]).to_string()).await;
+    assert_eq!((&row["status"], &row["threads"], &row["messages"]), (&json!("done"), &json!(2), &json!(3)), "{row}");
+    assert_eq!(row["why"], "2 conversations could not be read and were left out.");
+    let page = app.page(Some(&ada), "/import").await.body;
+    assert!(page.contains("Done. 2 conversations could not be read and were left out."), "{page}");
+    // A surrogate that has lost its other half is no text.
+    let half = last.to_string().replace("\"two\"", "\"\\ud83d\"");
+    let row = imported(&app, &ada, format!("[{half},{}]", conversation("three", &[said("user", "q")]))).await;
+    assert_eq!((&row["status"], &row["threads"]), (&json!("done"), &json!(1)), "{row}");
+    assert_eq!(row["why"], "1 conversation could not be read and was left out.");
+    // Ours, and a file in which nothing can be read.
+    let ours = json!({ "format": "moat", "threads": [{ "id": 1 }] });
+    let row = imported(&app, &ada, ours.to_string()).await;
+    assert_eq!((&row["status"], &row["threads"]), (&json!("failed"), &json!(0)), "{row}");
+    assert_eq!(row["why"], "1 conversation could not be read and was left out.");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_cut_and_that_is_told() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let row =
+        imported(&app, &ada, json!([conversation("long", &[said("user", &"\u{20ac}".repeat(400_000))])]).to_string())
+            .await;
+    assert_eq!((&row["status"], &row["messages"]), (&json!("done"), &json!(1)));
+    assert_eq!(row["why"], "1 message was longer than 1 MB and was cut.");
+    assert_eq!(app.count("select octet_length(content ->> 'text')::bigint from app.messages").await, 999_999);
+}
+
+#[tokio::test]
+async fn what_is_imported_again_while_it_can_be_taken_back_is_there_again() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let theirs = json!([conversation("one", &[said("user", "q")])]).to_string();
+    imported(&app, &ada, &theirs).await;
+    let own = start(&app, &ada, "mine").await;
+    let ours = app.page(Some(&ada), &format!("/export/{own}.json")).await.body;
+    for thread in rows(&app, &ada).await {
+        let fields = [("thread", thread["id"].as_str().unwrap())];
+        assert_eq!(app.call(Some(&ada), "threads/server_fns/delete_thread", &fields).await.status, 200);
+    }
+    app.db.superuser().await.execute("update app.threads set deleted_at = now() - interval '1 hour'").await.unwrap();
+    for file in [&theirs, &ours] {
+        let row = imported(&app, &ada, file).await;
+        assert_eq!((&row["threads"], &row["known"]), (&json!(0), &json!(1)), "{row}");
+    }
+    moat::server::jobs::sweep_threads(&app.state).await.unwrap();
+    assert_eq!(rows(&app, &ada).await.len(), 2);
+}
+
+#[tokio::test]
+async fn somebody_has_one_import_at_a_time_and_a_server_reads_two_files_at_once() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("a@example.org").await, app.sign_up("b@example.org").await);
+    // No turn is free: what has begun waits, and says so.
+    let turns = app.state.imports.acquire_many(2).await.unwrap();
+    let file = json!([conversation("one", &[said("user", "q")])]).to_string();
+    let mut other = app.db.superuser().await;
+    let mut held = sqlx::Connection::begin(&mut other).await.unwrap();
+    held.execute("select from app.users for update").await.unwrap();
+    let (one, two, ()) = tokio::join!(upload(&app, &ada, &file), upload(&app, &ada, &file), async {
+        app.until("both want to begin", async || (app.waiting().await == 2).then_some(())).await;
+        held.rollback().await.unwrap();
+    });
+    let refused = if one.status == StatusCode::CONFLICT { &one } else { &two };
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.body.contains("Another import of yours is under way."), "{}", refused.body);
+    assert!([one.status, two.status].contains(&StatusCode::SEE_OTHER));
+    assert_eq!(upload(&app, &ada, &file).await.status, StatusCode::CONFLICT);
+    assert_eq!(upload(&app, &bob, "[]").await.status, StatusCode::SEE_OTHER, "hers are not his");
+    app.until("both wait for a turn, or have not waited", async || {
+        (app.count("select count(*) from app.imports where updated_at > created_at").await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(app.count("select count(*) from app.imports where status = 'running' and threads = 0").await, 2);
+    drop(turns);
+    app.until("their turn", async || {
+        (app.count("select count(*) from app.imports where status = 'done'").await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(rows(&app, &ada).await.len(), 1);
+    // One that died keeps nobody from another.
+    let died = "update app.imports set status = 'running', updated_at = now() - interval '2 minutes'";
+    app.db.superuser().await.execute(died).await.unwrap();
+    assert_eq!(imported(&app, &ada, &file).await["known"], 1);
 }

@@ -9,6 +9,7 @@ use moat::{
     types::{ClientId, MessageId, Status, ThreadId},
 };
 use serde_json::Value;
+use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
 use crate::harness::{App, Person, post};
@@ -515,4 +516,26 @@ async fn a_page_of_a_long_thread_is_found_by_keys_alone() {
         .unwrap();
         assert_eq!(read, 0, "{chosen}: rows that were read by going through the table");
     }
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_from_what_the_old_one_says_when_its_turn_comes() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let thread = start(&app, &ada, "one").await;
+    let answer = settled(&app, &ada, &thread).await[1].clone();
+    let mut other = app.db.superuser().await;
+    let mut held = other.begin().await.unwrap();
+    held.execute("select from app.threads for no key update").await.unwrap();
+    held.execute("update app.messages set content = '{\"text\": \"Changed meanwhile.\"}' where role = 'assistant'")
+        .await
+        .unwrap();
+    let fields = [("message", id(&answer)), ("go_on", "true")];
+    tokio::join!(call(&app, &ada, "answer_again", &fields), async {
+        app.until("it waits for the thread", async || (app.waiting().await > 0).then_some(())).await;
+        held.commit().await.unwrap();
+    });
+    settled(&app, &ada, &thread).await;
+    let goes_on = "select count(*) from app.messages where seq = 3 and content ->> 'text' like 'Changed meanwhile.%'";
+    assert_eq!(app.count(goes_on).await, 1);
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::AppError,
     server::{lanes::Reason, state::AppState},
+    threads::model::KEPT_MAX,
     types::{GenerationId, Status, UserId},
 };
 
@@ -20,8 +21,6 @@ use crate::{
 const BATCH: Duration = Duration::from_millis(25);
 /// The lease is renewed this often while nothing comes; it lapses after ten seconds.
 const RENEW: Duration = Duration::from_secs(3);
-/// Bytes of the longest answer that is kept.
-const LONGEST: usize = 1_000_000;
 
 /// Writes the answer in the background. The request that asked may end; the server waits for it when it stops.
 pub fn start(state: &AppState, generation: GenerationId, turn: Turn) {
@@ -94,8 +93,8 @@ async fn pieces(
                 let text = text.replace('\0', "\u{fffd}");
                 written += text.len();
                 waiting.push_str(&text);
-                if written > LONGEST {
-                    waiting.truncate(waiting.floor_char_boundary(waiting.len().saturating_sub(written - LONGEST)));
+                if written > KEPT_MAX {
+                    waiting.truncate(waiting.floor_char_boundary(waiting.len().saturating_sub(written - KEPT_MAX)));
                     append(state, user, generation, &mut n, &mut waiting).await?;
                     return Err(Broken::Answerer(AnswerError::TooLong));
                 }

@@ -13,10 +13,8 @@ use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions, types
 use uuid::Uuid;
 
 use super::mailer::address;
-use crate::threads::title::auto_title;
+use crate::threads::{model::KEPT_MAX, title::auto_title};
 
-/// Bytes of the longest text that is kept whole: as long as an answer may be.
-const LONGEST: usize = 1_000_000;
 /// Messages that are written at once.
 const BATCH: usize = 2000;
 /// For a chat in which nobody said anything.
@@ -526,8 +524,8 @@ fn text(json: &str) -> Option<Text> {
     let mut text = said(&serde_json::from_str(json).ok()?)?.replace("\r\n", "\n");
     let nul = text.contains('\0');
     text.retain(|c| c != '\0');
-    let cut = text.len() > LONGEST;
-    text.truncate(text.floor_char_boundary(LONGEST));
+    let cut = text.len() > KEPT_MAX;
+    text.truncate(text.floor_char_boundary(KEPT_MAX));
     (!text.trim().is_empty()).then_some(Text { text, nul, cut })
 }
 
@@ -577,8 +575,8 @@ mod tests {
         ] {
             assert_eq!(text(json).map(|t| t.text).as_deref(), expected, "{json}");
         }
-        let long = text(&format!("\"{}\"", "é".repeat(LONGEST))).unwrap();
-        assert!(long.cut && long.text.len() == LONGEST);
+        let long = text(&format!("\"{}\"", "é".repeat(KEPT_MAX))).unwrap();
+        assert!(long.cut && long.text.len() == KEPT_MAX);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 
 use leptos::config::LeptosOptions;
 use sqlx::postgres::PgConnectOptions;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -170,6 +171,7 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         sms,
         outbox,
         tasks: TaskTracker::new(),
+        imports: Arc::new(Semaphore::new(2)),
         stopping: CancellationToken::new(),
         config: Arc::new(config),
     }))

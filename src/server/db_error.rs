@@ -38,8 +38,9 @@ impl From<sqlx::Error> for AppError {
                 Some("23505") if db.constraint() == Some("generations_one_running") => {
                     return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };
                 }
-                // Cancelled by the statement's or the lock's time-out, or the server is going down or coming up.
-                Some("57014" | "55P03" | "57P01" | "57P02" | "57P03") => {
+                // Cancelled by the statement's or the lock's time-out or to end a deadlock, or the server is going down or
+                // coming up.
+                Some("57014" | "55P03" | "40P01" | "57P01" | "57P02" | "57P03") => {
                     tracing::warn!(%error, "database away");
                     return Self::Unavailable;
                 }

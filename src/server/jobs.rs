@@ -2,39 +2,41 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{lanes::Reason, state::AppState};
 use crate::{accounts, answers, error::AppError, live, threads};
 
-/// How often it is looked for answers whose writer died.
+/// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How often old rows are forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 /// Seconds that the feed is kept for clients that come back.
 const KEEP_FEED: f64 = 3600.0;
 
-/// Until the server stops. What fails is logged and tried again.
+/// Until the server stops. Each by itself: a deletion may take minutes, and an answer whose writer died waits for none.
 pub async fn run(state: AppState) {
-    let mut forgot = None::<Instant>;
+    tokio::join!(
+        every(&state, SWEEP, async |state| answers::run::sweep(state).await),
+        every(&state, SWEEP, async |state| sweep_threads(state).await),
+        every(&state, FORGET, async |state| forget(state).await),
+    );
+}
+
+/// Does something soon, and then again and again. What fails is logged and tried again.
+async fn every(state: &AppState, pause: Duration, job: impl AsyncFn(&AppState) -> Result<(), AppError>) {
+    let mut wait = SWEEP;
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(wait) => {}
             () = state.stopping.cancelled() => return,
         }
-        let mut outcome = answers::run::sweep(&state).await;
-        outcome = outcome.and(sweep_threads(&state).await);
-        if forgot.is_none_or(|at| at.elapsed() > FORGET) {
-            forgot = Some(Instant::now());
-            outcome = outcome.and(forget(&state).await);
-        }
-        if let Err(error) = outcome {
+        if let Err(error) = job(state).await {
             tracing::warn!(%error, "clearing up");
         }
+        wait = pause;
     }
 }
 
-/// Threads whose time is over, while there are any.
+/// Threads whose time is over, while there are any, one in a lane.
 pub async fn sweep_threads(state: &AppState) -> Result<(), AppError> {
     loop {
         let mut lane = state.lanes.service(Reason::Sweep).await?;

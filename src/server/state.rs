@@ -7,6 +7,7 @@ use std::{
 
 use axum::http::request::Parts;
 use leptos::{config::LeptosOptions, prelude::use_context};
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -47,6 +48,8 @@ pub struct Services {
     pub outbox: Option<Outbox>,
     /// Answers under way; the server waits for them when it stops.
     pub tasks: TaskTracker,
+    /// Files that are read at once. Each keeps a processor busy and a lane open; the others wait for their turn.
+    pub imports: Arc<Semaphore>,
     /// Cancelled when the server stops: streams end, and clients come back to another process.
     pub stopping: CancellationToken,
 }

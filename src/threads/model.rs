@@ -13,6 +13,8 @@ pub const LIST_PAGE: i64 = 50;
 pub const TRANSCRIPT_PAGE: i64 = 50;
 /// Characters of the longest message.
 pub const TEXT_MAX: usize = 32_000;
+/// Bytes of the longest text that is kept of what nobody typed here: an answer, a message from elsewhere.
+pub const KEPT_MAX: usize = 1_000_000;
 /// Characters of the longest instructions.
 pub const INSTRUCTIONS_MAX: usize = 8000;
 /// Characters of the longest title.
@@ -213,7 +215,7 @@ pub struct Posted {
     pub generation: Option<GenerationId>,
 }
 
-/// What an answerer is to keep in mind in a thread.
+/// What an answerer is to keep in mind in a thread or a folder; nothing is fine.
 pub fn instructions(typed: &str) -> Result<String, AppError> {
     let text = typed.replace("\r\n", "\n").trim().to_owned();
     if text.chars().count() > INSTRUCTIONS_MAX {
@@ -278,7 +280,7 @@ pub fn complete_blocks(text: &str) -> usize {
 }
 
 /// What tokens were used, in words: by the newest answer, by all, and how many the model can keep in mind.
-pub fn used(newest: Option<i32>, all: i64, context: Option<i32>) -> String {
+pub fn used(newest: Option<i64>, all: i64, context: Option<i32>) -> String {
     let count = |n: i64| {
         let digits = n.to_string();
         let groups: Vec<&str> =
@@ -288,7 +290,7 @@ pub fn used(newest: Option<i32>, all: i64, context: Option<i32>) -> String {
     if all == 0 {
         return String::new();
     }
-    let full = match (newest.map(i64::from), context.map(i64::from)) {
+    let full = match (newest, context.map(i64::from)) {
         (Some(newest), Some(of)) => {
             format!("Context {} of {} tokens ({} %) · ", count(newest), count(of), (newest * 100 + of / 2) / of)
         }
@@ -300,17 +302,22 @@ pub fn used(newest: Option<i32>, all: i64, context: Option<i32>) -> String {
 
 /// A title that somebody typed.
 pub fn title(typed: &str) -> Result<String, AppError> {
-    let title = typed.split_whitespace().collect::<Vec<_>>().join(" ");
-    if title.is_empty() {
-        return Err(AppError::invalid("title", "Write a title."));
+    line("title", typed, TITLE_MAX, "Write a title.", "A title has 200 characters at most.")
+}
+
+/// A line that somebody typed, with single spaces; `none` and `long` say what is wrong with it.
+pub fn line(field: &str, typed: &str, max: usize, none: &str, long: &str) -> Result<String, AppError> {
+    let line = typed.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() {
+        return Err(AppError::invalid(field, none));
     }
-    if title.chars().count() > TITLE_MAX {
-        return Err(AppError::invalid("title", "A title has 200 characters at most."));
+    if line.chars().count() > max {
+        return Err(AppError::invalid(field, long));
     }
-    if title.chars().any(char::is_control) {
-        return Err(AppError::invalid("title", "This contains a character that can't be stored."));
+    if line.chars().any(char::is_control) {
+        return Err(AppError::invalid(field, "This contains a character that can't be stored."));
     }
-    Ok(title)
+    Ok(line)
 }
 
 #[cfg(test)]

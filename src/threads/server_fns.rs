@@ -130,8 +130,9 @@ pub async fn answer_again(
     };
     let state = state::current()?;
     let mut lane = lanes::user().await?;
-    let begun = if go_on == Some(true) { sql::text(&mut lane, message).await? } else { String::new() };
     let (posted, created) = sql::answer_again(&mut lane, message, client, state.answerer.model()).await?;
+    // Under the thread's lock, or what was deleted while this waited would be said again.
+    let begun = if go_on == Some(true) { sql::text(&mut lane, message).await? } else { String::new() };
     answers::go_on(&state, lane, &posted, created, begun).await?;
     leptos_axum::redirect(&actions::address(posted.thread, posted.answer));
     Ok(posted)

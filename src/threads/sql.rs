@@ -188,11 +188,11 @@ pub async fn options(lane: &mut UserLane, thread: ThreadId) -> Result<(String, S
 
 /// Tokens: what the newest answer of the shown branch was told and said, where its model server counted them, and what all
 /// answers of the thread cost.
-pub async fn usage(lane: &mut UserLane, thread: ThreadId) -> Result<(Option<i32>, i64), AppError> {
+pub async fn usage(lane: &mut UserLane, thread: ThreadId) -> Result<(Option<i64>, i64), AppError> {
     Ok(sqlx::query_as(
-        "select (select g.tokens_read + g.tokens_written from app.generations g
+        "select (select g.tokens_read::bigint + g.tokens_written from app.generations g
                   where g.message_id = t.leaf_id and g.thread_id = t.id),
-                (select coalesce(sum(g.tokens_read + g.tokens_written), 0)::bigint from app.generations g
+                (select coalesce(sum(g.tokens_read::bigint + g.tokens_written), 0)::bigint from app.generations g
                   where g.thread_id = t.id and g.tokens_read is not null)
            from app.threads t where t.id = $1",
     )
@@ -473,14 +473,12 @@ pub async fn list(
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// The pinned threads, newest first.
+/// The pinned threads, newest first. All: those that are taken back may be more than can be pinned, and they stand nowhere else.
 pub async fn pinned(lane: &mut UserLane, zone: &str) -> Result<Vec<ThreadRow>, AppError> {
-    let rows: Vec<Row> =
-        sqlx::query_as(rows!("t.pinned and not t.archived order by t.active_at desc, t.id desc limit $2"))
-            .bind(zone)
-            .bind(MANY as i64)
-            .fetch_all(lane.conn())
-            .await?;
+    let rows: Vec<Row> = sqlx::query_as(rows!("t.pinned and not t.archived order by t.active_at desc, t.id desc"))
+        .bind(zone)
+        .fetch_all(lane.conn())
+        .await?;
     Ok(rows.into_iter().map(row).collect())
 }
 
@@ -537,7 +535,7 @@ pub async fn file(
     found(there.len() as u64)?;
     let change = match act {
         Act::Pin => {
-            room_for_pins(lane, there.len()).await?;
+            room_for_pins(lane, &there).await?;
             sqlx::query("update app.threads set pinned = true, archived = false where id = any($1)")
         }
         Act::Unpin => sqlx::query("update app.threads set pinned = false where id = any($1)"),
@@ -561,22 +559,32 @@ pub async fn file(
 }
 
 /// Asks the writers of these threads' answers to stop, and locks them in the order in which a writer does: its generation
-/// before its thread. The other way round, the two deadlock.
+/// before its thread. The other way round, the two deadlock; so do two of these, unless both begin with the lowest.
 async fn stop_all(lane: &mut UserLane, threads: &[ThreadId]) -> Result<(), AppError> {
-    sqlx::query("update app.generations set stop_asked_at = now() where thread_id = any($1) and status = 'running' and stop_asked_at is null")
-        .bind(threads)
-        .execute(lane.conn())
-        .await?;
+    sqlx::query(
+        "with held as materialized (
+             select g.id from app.generations g where g.thread_id = any($1) and g.status = 'running' and g.stop_asked_at is null
+              order by g.id for no key update
+         )
+         update app.generations g set stop_asked_at = now() from held h where g.id = h.id",
+    )
+    .bind(threads)
+    .execute(lane.conn())
+    .await?;
     Ok(())
 }
 
-async fn room_for_pins(lane: &mut UserLane, more: usize) -> Result<(), AppError> {
-    let pinned: i64 = sqlx::query_scalar(
-        "select count(*) from app.threads t where t.pinned and not t.archived and t.deleted_at is null",
+async fn room_for_pins(lane: &mut UserLane, threads: &[ThreadId]) -> Result<(), AppError> {
+    let (others, unpinned): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from app.threads t
+                  where t.pinned and not t.archived and t.deleted_at is null and t.id <> all($1)),
+                (select count(*) from app.threads t where t.id = any($1) and not (t.pinned and not t.archived))",
     )
+    .bind(threads)
     .fetch_one(lane.conn())
     .await?;
-    if pinned + more as i64 > MANY as i64 {
+    // Where they are pinned already nothing is added, also to more than there is room for.
+    if unpinned > 0 && others + threads.len() as i64 > MANY as i64 {
         return Err(AppError::Conflict { what: "200 chats can be pinned. Unpin some first.".into() });
     }
     Ok(())
@@ -611,7 +619,9 @@ pub async fn search(lane: &mut UserLane, zone: &str, query: &str, limit: i32) ->
     .await?)
 }
 
-/// Takes away what was deleted a minute ago and temporary threads whose day is over; gives how many.
+/// Takes away a thread that was deleted a minute ago or, temporary, has had its day; gives how many. With all that was said in
+/// it, which may take longer than a request may.
 pub async fn sweep(lane: &mut ServiceLane) -> Result<i32, AppError> {
+    sqlx::query("select set_config('statement_timeout', '30min', true)").execute(lane.conn()).await?;
     Ok(sqlx::query_scalar("select app.sweep_threads()").fetch_one(lane.conn()).await?)
 }

@@ -6,6 +6,8 @@ use std::{
     io::BufReader,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
 };
 
 use axum::{
@@ -14,9 +16,13 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, sync::SemaphorePermit};
 
-use super::{model::FILE_MAX, parse, sql};
+use super::{
+    model::FILE_MAX,
+    parse::{self, Found},
+    sql,
+};
 use crate::{
     error::AppError,
     server::{caller::Caller, db_error::internal, lanes::Opening, state::AppState},
@@ -25,6 +31,8 @@ use crate::{
 
 /// Conversations that share a transaction.
 const BATCH: usize = 20;
+/// One that waits for its turn says so this often; after a minute of silence it counts as interrupted.
+const KEEP: Duration = Duration::from_secs(20);
 
 /// A file on the disk until this is dropped.
 struct Kept(PathBuf);
@@ -53,8 +61,10 @@ pub async fn import(
 }
 
 async fn receive(state: &AppState, opening: &Opening, mut form: Multipart) -> Result<(), AppError> {
-    // Whose session has ended does not fill our disk.
-    state.lanes.user(opening).await?.commit().await?;
+    // Whose session has ended, or who has an import under way, does not fill our disk.
+    let mut lane = state.lanes.user(opening).await?;
+    sql::may_begin(&mut lane).await?;
+    lane.commit().await?;
     let nothing = || AppError::invalid("file", "Choose a file.");
     let mut field = loop {
         let field = form.next_field().await.map_err(|_| nothing())?.ok_or_else(nothing)?;
@@ -89,7 +99,7 @@ async fn receive(state: &AppState, opening: &Opening, mut form: Multipart) -> Re
     let mut lane = state.lanes.user(opening).await?;
     let import = sql::begin(&mut lane, if name.is_empty() { "a file" } else { &name }).await?;
     if let Some(why) = problem {
-        sql::end(&mut lane, import, Some(why)).await?;
+        sql::end(&mut lane, import, true, why).await?;
         return lane.commit().await;
     }
     lane.commit().await?;
@@ -98,37 +108,59 @@ async fn receive(state: &AppState, opening: &Opening, mut form: Multipart) -> Re
     Ok(())
 }
 
-/// Reads the file to its end, or to where it is broken; what was read until then stays.
+/// Reads the file once it is its turn.
 async fn run(state: &AppState, opening: &Opening, import: ImportId, kept: Kept) {
+    let (failed, why) = match turn(state, opening, import).await {
+        Ok(_turn) => whole(state, opening, import, kept).await,
+        Err(error) => (true, error.to_string()),
+    };
+    if let Err(error) = end(state, opening, import, failed, &why).await {
+        tracing::warn!(%error, "an import could not be ended; it is shown as interrupted");
+    }
+}
+
+async fn turn<'s>(state: &'s AppState, opening: &Opening, import: ImportId) -> Result<SemaphorePermit<'s>, AppError> {
+    let mut turn = pin!(state.imports.acquire());
+    loop {
+        let mut lane = state.lanes.user(opening).await?;
+        sql::keep(&mut lane, import).await?;
+        lane.commit().await?;
+        tokio::select! {
+            turn = &mut turn => return turn.map_err(internal),
+            () = tokio::time::sleep(KEEP) => {}
+            () = state.stopping.cancelled() => return Err(AppError::Unavailable),
+        }
+    }
+}
+
+/// To the file's end, or to where it is broken; what was read until then stays. Whether it failed, and what is to be said of it.
+async fn whole(state: &AppState, opening: &Opening, import: ImportId, kept: Kept) -> (bool, String) {
     let (send, mut receive) = tokio::sync::mpsc::channel(BATCH);
     let stopping = state.stopping.clone();
     let reading = tokio::task::spawn_blocking(move || {
         read(&kept.0, |talk| !stopping.is_cancelled() && send.blocking_send(talk).is_ok())
     });
-    let mut batch = Vec::new();
-    let mut stored = Ok(());
+    let (mut batch, mut read, mut stored) = (Vec::new(), 0, Ok(()));
     while stored.is_ok() && receive.recv_many(&mut batch, BATCH).await > 0 {
         stored = store(state, opening, import, &batch).await;
+        read += batch.len();
         batch.clear();
     }
     drop(receive);
-    let read = reading.await.unwrap_or_else(|_| Err("The file could not be read.".to_owned()));
-    let why = match (stored, read) {
-        (Err(error), _) => {
-            tracing::warn!(%error, "an import stopped");
-            Some(error.to_string())
-        }
-        (Ok(()), Err(why)) => Some(why.chars().take(500).collect()),
-        (Ok(()), Ok(())) => None,
-    };
-    if let Err(error) = end(state, opening, import, why.as_deref()).await {
-        tracing::warn!(%error, "an import could not be ended; it is shown as interrupted");
+    let mut found = reading.await.unwrap_or_else(|_| Found::broken("The file could not be read."));
+    if let Err(error) = stored {
+        tracing::warn!(%error, "an import stopped");
+        found.broken = Some(error.to_string());
     }
+    let failed = found.broken.is_some() || (read == 0 && found.left_out > 0);
+    (failed, found.to_string().chars().take(500).collect())
 }
 
-fn read(path: &Path, take: impl FnMut(sql::Arrival) -> bool) -> Result<(), String> {
-    let file = File::open(path).map_err(|_| "The file could not be read.".to_owned())?;
-    parse::conversations(BufReader::new(file), take)
+fn read(path: &Path, take: impl FnMut(sql::Arrival) -> bool) -> Found {
+    match File::open(path) {
+        Ok(file) => parse::conversations(BufReader::new(file), take),
+        Err(_) => Found::broken("The file could not be read."),
+    }
 }
 
 async fn store(state: &AppState, opening: &Opening, import: ImportId, talks: &[sql::Arrival]) -> Result<(), AppError> {
@@ -139,9 +171,9 @@ async fn store(state: &AppState, opening: &Opening, import: ImportId, talks: &[s
     lane.commit().await
 }
 
-async fn end(state: &AppState, opening: &Opening, import: ImportId, why: Option<&str>) -> Result<(), AppError> {
+async fn end(state: &AppState, opening: &Opening, import: ImportId, failed: bool, why: &str) -> Result<(), AppError> {
     let mut lane = state.lanes.user(opening).await?;
-    sql::end(&mut lane, import, why).await?;
+    sql::end(&mut lane, import, failed, why).await?;
     lane.commit().await?;
     state.hub.wake();
     Ok(())

@@ -11,6 +11,7 @@ pub struct ImportRow {
     pub name: String,
     /// `running`, `done`, `failed`, or `interrupted` when nothing has happened for a minute.
     pub status: String,
+    /// What went wrong, or was left out.
     pub why: String,
     pub threads: i32,
     /// Conversations that were there already.

@@ -2,25 +2,67 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     io::Read,
 };
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 use super::{
     model::{Said, Talk},
     sql::Arrival,
 };
-use crate::{threads::model::TITLE_MAX, types::Role};
+use crate::{
+    threads::model::{KEPT_MAX, TITLE_MAX},
+    types::Role,
+};
 
-/// Calls `take` with each conversation; `false` ends the reading. The error says what is wrong and where.
-pub fn conversations(file: impl Read, take: impl FnMut(Arrival) -> bool) -> Result<(), String> {
+/// What became of a file, but for what was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What is wrong and where, if it was not read to its end.
+    pub broken: Option<String>,
+    /// Conversations of a shape that nobody knows.
+    pub left_out: usize,
+    /// Messages that were too long.
+    pub cut: usize,
+}
+
+impl Found {
+    pub fn broken(why: &str) -> Self {
+        Self { broken: Some(why.to_owned()), ..Self::default() }
+    }
+}
+
+/// What there is to be said of it; nothing when all of it was taken.
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left_out = match self.left_out {
+            0 => None,
+            1 => Some("1 conversation could not be read and was left out.".to_owned()),
+            n => Some(format!("{n} conversations could not be read and were left out.")),
+        };
+        let cut = match self.cut {
+            0 => None,
+            1 => Some("1 message was longer than 1 MB and was cut.".to_owned()),
+            n => Some(format!("{n} messages were longer than 1 MB and were cut.")),
+        };
+        let said: Vec<String> = [self.broken.clone(), left_out, cut].into_iter().flatten().collect();
+        f.write_str(&said.join(" "))
+    }
+}
+
+/// Calls `take` with each conversation; `false` ends the reading.
+pub fn conversations(file: impl Read, take: impl FnMut(Arrival) -> bool) -> Found {
+    let mut taker = Taker { take, found: Found::default() };
     let mut json = serde_json::Deserializer::from_reader(file);
-    let read = json.deserialize_any(Whole(take)).and_then(|()| json.end());
-    read.map_err(|error| {
+    let read = json.deserialize_any(Whole(&mut taker)).and_then(|()| json.end());
+    let mut found = taker.found;
+    found.broken = read.err().map(|error| {
         if error.line() == 0 {
             format!("{error}.")
         } else {
@@ -28,34 +70,58 @@ pub fn conversations(file: impl Read, take: impl FnMut(Arrival) -> bool) -> Resu
             let what = what.split(" at line ").next().unwrap_or_default();
             format!("Line {}, column {}: {what}.", error.line(), error.column())
         }
-    })
+    });
+    found
 }
 
-/// ChatGPT's file is an array of conversations, ours an object with one under `threads`.
-struct Whole<F>(F);
+struct Taker<F> {
+    take: F,
+    found: Found,
+}
 
-impl<'de, F: FnMut(Arrival) -> bool> Visitor<'de> for Whole<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a list of conversations or an export of moat")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(conversation) = seq.next_element::<Conversation>()? {
-            if !conversation.arrival().is_none_or(&mut self.0) {
+impl<F: FnMut(Arrival) -> bool> Taker<F> {
+    /// A list of conversations. Each is cut out of the file before anybody looks into it, so that one of another shape is no
+    /// reason to stop.
+    fn list<'de, T: DeserializeOwned, A: SeqAccess<'de>>(
+        &mut self,
+        mut list: A,
+        arrival: impl Fn(T) -> Option<(Arrival, usize)>,
+    ) -> Result<(), A::Error> {
+        while let Some(json) = list.next_element::<Box<RawValue>>()? {
+            let Ok(conversation) = serde_json::from_str(json.get()) else {
+                self.found.left_out += 1;
+                continue;
+            };
+            let Some((arrival, cut)) = arrival(conversation) else { continue };
+            self.found.cut += cut;
+            if !(self.take)(arrival) {
                 return Err(A::Error::custom("the import was broken off"));
             }
         }
         Ok(())
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+/// ChatGPT's file is an array of conversations, ours an object with one under `threads`.
+struct Whole<'t, F>(&'t mut Taker<F>);
+
+impl<'de, F: FnMut(Arrival) -> bool> Visitor<'de> for Whole<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of conversations or an export of moat")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        self.0.list(list, Conversation::arrival)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut ours = false;
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "format" => ours = map.next_value::<String>()? == "moat",
-                "threads" if ours => map.next_value_seed(Threads(&mut self.0))?,
+                "threads" if ours => map.next_value_seed(Threads(self.0))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -67,7 +133,7 @@ impl<'de, F: FnMut(Arrival) -> bool> Visitor<'de> for Whole<F> {
     }
 }
 
-struct Threads<'f, F>(&'f mut F);
+struct Threads<'t, F>(&'t mut Taker<F>);
 
 impl<'de, F: FnMut(Arrival) -> bool> DeserializeSeed<'de> for Threads<'_, F> {
     type Value = ();
@@ -80,18 +146,12 @@ impl<'de, F: FnMut(Arrival) -> bool> DeserializeSeed<'de> for Threads<'_, F> {
 impl<'de, F: FnMut(Arrival) -> bool> Visitor<'de> for Threads<'_, F> {
     type Value = ();
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of threads")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while let Some(talk) = seq.next_element::<Talk>()? {
-            let source = talk.id.parse().ok();
-            if !arrival("moat", source, talk).is_none_or(&mut *self.0) {
-                return Err(A::Error::custom("the import was broken off"));
-            }
-        }
-        Ok(())
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        self.0.list(list, |talk: Talk| arrival("moat", talk.id.parse().ok(), talk))
     }
 }
 
@@ -104,8 +164,11 @@ struct Conversation {
     create_time: Option<f64>,
     #[serde(default)]
     update_time: Option<f64>,
-    #[serde(default, alias = "conversation_id")]
+    /// Newer exports have both, and both say the same.
+    #[serde(default)]
     id: Option<String>,
+    #[serde(default)]
+    conversation_id: Option<String>,
     #[serde(default)]
     current_node: Option<String>,
     mapping: HashMap<String, Node>,
@@ -124,6 +187,9 @@ struct Message {
     author: Author,
     #[serde(default)]
     create_time: Option<f64>,
+    /// Whom it is said to: a tool, unless it is `all`.
+    #[serde(default)]
+    recipient: Option<String>,
     #[serde(default)]
     content: serde_json::Value,
 }
@@ -141,6 +207,10 @@ impl Message {
             "assistant" => Role::Assistant,
             _ => return None,
         };
+        let is_code = self.content.get("content_type").is_some_and(|kind| kind == "code");
+        if role == Role::Assistant && (is_code || self.recipient.as_deref().is_some_and(|to| to != "all")) {
+            return None;
+        }
         let parts = self.content.get("parts").and_then(|p| p.as_array());
         let text = match parts {
             Some(parts) => parts.iter().filter_map(|p| p.as_str()).collect::<Vec<_>>().join("\n\n"),
@@ -151,7 +221,7 @@ impl Message {
 }
 
 impl Conversation {
-    fn arrival(mut self) -> Option<Arrival> {
+    fn arrival(self) -> Option<(Arrival, usize)> {
         let begun = self.create_time.unwrap_or_default();
         let said: HashMap<String, (Role, String, f64)> = self
             .mapping
@@ -213,7 +283,8 @@ impl Conversation {
             stack.extend(children.get(id).into_iter().flatten());
         }
         messages.extend(end);
-        let id = self.id.take().unwrap_or_else(|| format!("{begun} {}", self.title.as_deref().unwrap_or_default()));
+        let id = self.id.or(self.conversation_id);
+        let id = id.unwrap_or_else(|| format!("{begun} {}", self.title.as_deref().unwrap_or_default()));
         let talk = Talk {
             id,
             title: self.title.unwrap_or_default(),
@@ -225,9 +296,9 @@ impl Conversation {
     }
 }
 
-/// What is stored of a conversation; `None` if nobody says anything in it. Its ids follow from those it had, so that it is
+/// What is stored of a conversation, and how many messages had to be cut; `None` if nobody says anything in it. Its ids follow from those it had, so that it is
 /// the same one each time it comes.
-fn arrival(from: &str, source: Option<uuid::Uuid>, talk: Talk) -> Option<Arrival> {
+fn arrival(from: &str, source: Option<uuid::Uuid>, talk: Talk) -> Option<(Arrival, usize)> {
     let id_of = |what: &str| {
         let digest =
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{from}\n{}\n{what}", talk.id).as_bytes());
@@ -240,14 +311,18 @@ fn arrival(from: &str, source: Option<uuid::Uuid>, talk: Talk) -> Option<Arrival
     let time = |at: f64| if (0.0..253_402_300_799.0).contains(&at) { at } else { 0.0 };
     let mut places = HashMap::new();
     let mut messages = Vec::new();
+    let mut cut = 0;
     for said in &talk.messages {
         if places.contains_key(said.id.as_str()) {
             continue;
         }
         let parent = said.parent.as_deref().and_then(|p| places.get(p).copied());
         places.insert(said.id.as_str(), messages.len());
+        let mut text = clean(&said.text);
+        cut += usize::from(text.len() > KEPT_MAX);
+        text.truncate(text.floor_char_boundary(KEPT_MAX));
         messages.push(serde_json::json!({
-            "client": id_of(&said.id), "parent": parent, "role": said.role, "text": clean(&said.text), "at": time(said.at),
+            "client": id_of(&said.id), "parent": parent, "role": said.role, "text": text, "at": time(said.at),
         }));
     }
     if messages.is_empty() {
@@ -261,27 +336,28 @@ fn arrival(from: &str, source: Option<uuid::Uuid>, talk: Talk) -> Option<Arrival
         .filter(|c| !c.is_control())
         .take(TITLE_MAX)
         .collect();
-    Some(Arrival {
+    let arrival = Arrival {
         client: id_of(""),
         source,
         title: if title.is_empty() { "Imported chat".to_owned() } else { title },
         created_at: time(talk.created_at),
         active_at: time(talk.active_at),
         messages: messages.into(),
-    })
+    };
+    Some((arrival, cut))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all(json: &str) -> Result<Vec<Arrival>, String> {
-        let mut found = Vec::new();
-        conversations(json.as_bytes(), |talk| {
-            found.push(talk);
+    fn all(json: &str) -> (Vec<Arrival>, Found) {
+        let mut talks = Vec::new();
+        let found = conversations(json.as_bytes(), |talk| {
+            talks.push(talk);
             true
-        })?;
-        Ok(found)
+        });
+        (talks, found)
     }
 
     #[test]
@@ -301,27 +377,30 @@ mod tests {
             node("\"r2\"", "user", "ring", 4),
             node("\"r1\"", "user", "ring", 5),
         );
-        let talks = all(&json).unwrap();
+        let (talks, found) = all(&json);
+        assert_eq!(found, Found::default());
         let messages = talks[0].messages.as_array().unwrap();
         let texts: Vec<&str> = messages.iter().map(|m| m["text"].as_str().unwrap()).collect();
         assert_eq!(texts, ["question", "late answer", "open answer"]);
         assert_eq!(messages.iter().map(|m| m["parent"].as_u64()).collect::<Vec<_>>(), [None, Some(0), Some(0)]);
-        assert_eq!(all(&json).unwrap()[0].client, talks[0].client);
+        assert_eq!(all(&json).0[0].client, talks[0].client);
     }
 
     #[test]
     fn a_broken_file_says_where() {
         for (json, said) in [
             ("", "Line 1, column 0: EOF while parsing a value."),
-            ("[\n{\"mapping\": 5}]", "Line 2, column 14: invalid type: integer `5`, expected a map."),
+            ("[\n{\"mapping\": 5}, 7 x]", "Line 2, column 19: expected `,` or `]`. 2 conversations could not be read"),
             ("{\"a\": 1}", "neither ChatGPT's"),
             ("[]x", "Line 1, column 3: trailing characters."),
             ("\"text\"", "Line 1, column "),
-            ("{\"format\":\"moat\",\"threads\":[{\"id\":1}]}", "Line 1, column "),
+            ("{\"format\":\"moat\",\"threads\":[{\"id\":1}]}", "1 conversation could not be read"),
         ] {
-            let error = all(json).err().unwrap();
+            let error = all(json).1.to_string();
             assert!(error.contains(said), "{json}: {error}");
         }
-        assert!(all("[]").unwrap().is_empty() && all("[{\"mapping\":{}}]").unwrap().is_empty());
+        for nothing in ["[]", "[{\"mapping\":{}}]"] {
+            assert!(all(nothing).0.is_empty() && all(nothing).1 == Found::default());
+        }
     }
 }

@@ -83,11 +83,35 @@ pub async fn shown(lane: &mut UserLane, thread: ThreadId) -> Result<HashSet<Stri
     Ok(path.into_iter().map(|id| id.to_string()).collect())
 }
 
+/// Refused while another import of the caller's is under way.
+pub async fn may_begin(lane: &mut UserLane) -> Result<(), AppError> {
+    let busy: bool = sqlx::query_scalar(
+        "select exists (select from app.imports i where i.status = 'running' and i.updated_at > now() - interval '1 minute')",
+    )
+    .fetch_one(lane.conn())
+    .await?;
+    if busy {
+        return Err(AppError::Conflict {
+            what: "Another import of yours is under way. Wait until it has ended.".into(),
+        });
+    }
+    Ok(())
+}
+
 pub async fn begin(lane: &mut UserLane, name: &str) -> Result<ImportId, AppError> {
+    // One after the other, or two that begin at once would not see each other.
+    sqlx::query("select u.id from app.users u for no key update").execute(lane.conn()).await?;
+    may_begin(lane).await?;
     Ok(sqlx::query_scalar("insert into app.imports (name) values ($1) returning id")
         .bind(name)
         .fetch_one(lane.conn())
         .await?)
+}
+
+/// Says that an import still waits for its turn.
+pub async fn keep(lane: &mut UserLane, import: ImportId) -> Result<(), AppError> {
+    sqlx::query("select app.keep_import($1)").bind(import).execute(lane.conn()).await?;
+    Ok(())
 }
 
 /// One conversation as it is stored; false when it is there already.
@@ -113,11 +137,12 @@ pub async fn arrive(lane: &mut UserLane, import: ImportId, talk: &Arrival) -> Re
         .await?)
 }
 
-pub async fn end(lane: &mut UserLane, import: ImportId, why: Option<&str>) -> Result<(), AppError> {
+/// `why`: what went wrong, or was left out.
+pub async fn end(lane: &mut UserLane, import: ImportId, failed: bool, why: &str) -> Result<(), AppError> {
     sqlx::query("select app.end_import($1, $2, $3)")
         .bind(import)
-        .bind(if why.is_some() { "failed" } else { "done" })
-        .bind(why.unwrap_or_default())
+        .bind(if failed { "failed" } else { "done" })
+        .bind(why)
         .execute(lane.conn())
         .await?;
     Ok(())
