@@ -83,7 +83,8 @@ pub async fn limit_sign_in(state: &AppState, email: &str) -> Result<Tries, AppEr
     take(lane, &limits).await
 }
 
-/// One try at making an account where that tells whether an address has one. Making it gives the try back.
+/// One try at making an account where that tells whether an address has one. Making it gives these tries back, and not the one
+/// that every sign-up costs its place.
 pub async fn limit_taken(state: &AppState, email: &str) -> Result<Tries, AppError> {
     limit(state, &[("taken-from", &place(), 10, 60.0), ("taken-at", email, 5, 300.0)]).await
 }
