@@ -47,6 +47,7 @@ pub fn Transfer() -> impl IntoView {
 fn row(row: ImportRow) -> impl IntoView {
     let state = match row.status.as_str() {
         "running" => "Under way".to_owned(),
+        "done" if row.why.is_empty() => "Done".to_owned(),
         "done" => format!("Done. {}", row.why),
         "interrupted" => "Interrupted. Import the file again to go on.".to_owned(),
         _ => format!("Stopped. {}", row.why),
