@@ -663,5 +663,5 @@ async fn a_chat_opens_whatever_number_of_tokens_its_model_server_told() {
     let page = app.call(Some(&ada), OPEN, &[("thread", &thread)]).await;
     assert_eq!(page.status, 200, "{}", page.body);
     let used = page.json()["thread"]["used"].as_str().unwrap().to_owned();
-    assert!(used.contains("4,294,967,294 used in this chat"), "{used}");
+    assert!(used.contains("4,294,967,294 tokens used in this chat"), "{used}");
 }

@@ -412,11 +412,13 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
     if let Some(back) = back {
         problem.set(Some(back.error));
     }
-    // The server asks for it once more when the page's end is written, and what belongs to this part may be gone by then.
-    let first = head.with_untracked(|head| head.title.clone());
-    let title = move || head.try_read().map_or_else(|| first.clone(), |head| head.title.clone());
+    // The server asks for it once more when the page's head is written, and what belongs to this part may be gone by then:
+    // this one signal is held by whoever asks.
+    let title = ArcRwSignal::new(head.with_untracked(|head| head.title.clone()));
+    let now = title.clone();
+    Effect::new(move |_| now.set(head.read().title.clone()));
     view! {
-        <Title text=title/>
+        <Title text=move || title.get()/>
         <div class="conversation" node_ref=root data-at=looked_for.map(|id| id.to_string())>
             <ThreadHead head menu open=in_menu/>
             <Show when=move || deleted.get()>
