@@ -308,7 +308,8 @@ async fn pinned_chats_stand_on_top_and_archived_ones_in_a_list_of_their_own() {
     assert_eq!(file(&app, &ada, &[&two], "archive").await.status, 200);
     assert_eq!(titles(&app, &ada, &[]).await, ["one", "three"]);
     assert_eq!(titles(&app, &ada, &[("shelf", "archived")]).await, ["two"]);
-    assert!(app.page(Some(&ada), "/chat?view=archived").await.body.contains(&two));
+    let archived = app.page(Some(&ada), "/chat?view=archived").await;
+    assert!(archived.body.contains(&two), "{}: {}", archived.status, archived.body);
     assert!(!app.page(Some(&ada), "/chat").await.body.contains(&two));
     assert_eq!(file(&app, &ada, &[&two], "unarchive").await.status, 200);
     assert_eq!(file(&app, &ada, &[&one], "unpin").await.status, 200);

@@ -130,9 +130,9 @@ fn write_acts(out: &mut String, thread: &ThreadRow) -> std::fmt::Result {
         out,
         "<form method=\"post\" action=\"/chat/{id}?do=file\" class=\"row\" data-stay>\
          <input type=\"hidden\" name=\"threads[]\" value=\"{id}\">{pin}{archive}{}\
-         <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move to a folder</a>\
-         <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Export as Markdown</a>\
-         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>Export as JSON</a></form>",
+         <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move…</a>\
+         <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Markdown file</a>\
+         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>JSON file</a></form>",
         act(Act::Unread, "Mark unread")
     )?;
     if thread.goes.is_some() {
