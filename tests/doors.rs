@@ -293,8 +293,10 @@ async fn a_page_that_is_asked_for_many_times_at_once_comes_every_time() {
     let answers = futures::stream::iter(0..400).map(|_| app.page(Some(&ada), &page)).buffer_unordered(16);
     let bad: Vec<String> = answers
         .filter_map(|answer| async move {
+            // A machine that has too much to do may say so; it must not fail, and not show half of a page.
+            let busy = answer.status == StatusCode::SERVICE_UNAVAILABLE;
             let fine = answer.status == StatusCode::OK && answer.body.contains("<title>hello · moat</title>");
-            (!fine).then_some(answer.body)
+            (!fine && !busy).then(|| format!("{}: {}", answer.status, answer.body))
         })
         .collect()
         .await;
