@@ -291,16 +291,18 @@ async fn a_page_that_is_asked_for_many_times_at_once_comes_every_time() {
     let thread = app.call(Some(&ada), "threads/server_fns/start_thread", &fields).await.json()["thread"].clone();
     let page = format!("/chat/{}", thread.as_str().unwrap());
     let answers = futures::stream::iter(0..200).map(|_| app.page(Some(&ada), &page)).buffer_unordered(12);
-    let bad: Vec<String> = answers
+    let late_or_bad: Vec<(bool, String)> = answers
         .filter_map(|answer| async move {
             // A machine that has too much to do may say so; it must not fail, and not show half of a page.
             let busy = answer.status == StatusCode::SERVICE_UNAVAILABLE;
             let fine = answer.status == StatusCode::OK && answer.body.contains("<title>hello · moat</title>");
-            (!fine && !busy).then(|| format!("{}: {}", answer.status, answer.body))
+            (!fine).then(|| (busy, format!("{}: {}", answer.status, answer.body)))
         })
         .collect()
         .await;
+    let bad: Vec<&String> = late_or_bad.iter().filter(|(busy, _)| !busy).map(|(_, what)| what).collect();
     assert!(bad.is_empty(), "{} of 200: {}", bad.len(), bad[0]);
+    assert!(late_or_bad.len() < 10, "{} of 200 came too late", late_or_bad.len());
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! The chat's screens: the list with a pane beside it, a new chat, an open one. One file, since the three are one frame
 //! and share what the stream tells.
 
-use leptos::{html::Textarea, prelude::*, task::spawn_local};
 use leptos::{
+    html::Textarea,
+    prelude::*,
+    task::spawn_local,
     wasm_bindgen::JsCast,
     web_sys::{HtmlInputElement, HtmlSelectElement},
 };

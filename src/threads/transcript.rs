@@ -166,7 +166,7 @@ pub fn read_again(thread: ThreadId, message: MessageId, shown: RwSignal<Vec<Show
 }
 
 /// Some seconds, in the browser.
-pub async fn pause() {
+async fn pause() {
     let wait = js_sys::Promise::new(&mut |resolve, _| {
         set_timeout(move || drop(resolve.call0(&JsValue::NULL)), Duration::from_secs(2));
     });
