@@ -8,8 +8,6 @@ use super::{
     model::{MessageView, Options, ThreadRow},
 };
 use crate::{
-    error::AppError,
-    server::state::AppState,
     types::{Act, ClientId, MessageId, Role, Status, ThreadId},
     ui::form::FormBack,
 };
@@ -64,15 +62,6 @@ fn write_models(out: &mut String, models: &[String], chosen: &str, more: &str) -
         out.write_str("</option>")?;
     }
     out.write_str("</select>")
-}
-
-/// A model that was chosen; empty: none was.
-pub fn known_model(state: &AppState, chosen: Option<String>) -> Result<String, AppError> {
-    let chosen = chosen.unwrap_or_default();
-    if chosen.is_empty() || state.answerer.models().contains(&chosen) {
-        return Ok(chosen);
-    }
-    Err(AppError::invalid("model", "There is no such model here."))
 }
 
 /// The page of a thread on which a message stands.

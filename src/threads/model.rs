@@ -227,6 +227,15 @@ pub fn instructions(typed: &str) -> Result<String, AppError> {
     Ok(text)
 }
 
+/// A model that was chosen among these; empty: none was.
+pub fn known_model(models: &[String], chosen: Option<String>) -> Result<String, AppError> {
+    let chosen = chosen.unwrap_or_default();
+    if chosen.is_empty() || models.contains(&chosen) {
+        return Ok(chosen);
+    }
+    Err(AppError::invalid("model", "There is no such model here."))
+}
+
 /// A text that can be stored, as it was typed; line ends in one form, since browsers send `\r\n` from a form.
 pub fn message_text(typed: &str) -> Result<String, AppError> {
     let text = typed.replace("\r\n", "\n");

@@ -58,13 +58,13 @@ pub async fn start_thread(
     /// One of [`Answerer::models`](crate::answers::answerer::Answerer::models); the usual one when it is not said.
     model: Option<String>,
 ) -> Result<Posted, AppError> {
-    use super::{actions, model as rules, sql, title};
+    use super::{model as rules, sql, title};
     use crate::{
         answers,
         server::{lanes, state},
     };
     let (state, text) = (state::current()?, rules::message_text(&text)?);
-    let model = actions::known_model(&state, model)?;
+    let model = rules::known_model(&state.answerer.models(), model)?;
     let answers_with = if model.is_empty() { state.answerer.model().to_owned() } else { model.clone() };
     let mut lane = lanes::user().await?;
     let (posted, created) = sql::start(&mut lane, client, &title::auto_title(&text), &text, &answers_with).await?;
@@ -206,10 +206,11 @@ pub async fn read_text(message: MessageId) -> Result<String, AppError> {
 /// Which model answers in a thread, and with what in mind.
 #[server]
 pub async fn set_options(thread: ThreadId, model: Option<String>, instructions: String) -> Result<(), AppError> {
-    use super::{actions, model as rules, sql};
+    use super::{model as rules, sql};
     use crate::server::{lanes, state};
     let state = state::current()?;
-    let (model, instructions) = (actions::known_model(&state, model)?, rules::instructions(&instructions)?);
+    let (model, instructions) =
+        (rules::known_model(&state.answerer.models(), model)?, rules::instructions(&instructions)?);
     let mut lane = lanes::user().await?;
     sql::set_options(&mut lane, thread, &model, &instructions).await?;
     lane.commit().await?;
