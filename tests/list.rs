@@ -90,6 +90,34 @@ async fn talk(conn: &mut PgConnection, user: Uuid, title: &str, texts: &[&str]) 
 }
 
 #[tokio::test]
+async fn a_search_joins_what_it_found_and_not_all_chats_there_are() {
+    let app = App::new().await;
+    let ada = app.sign_up("a@example.org").await;
+    let mut conn = app.db.superuser().await;
+    talk(&mut conn, ada.id.0, "Old", &["a rare word"]).await;
+    sqlx::query(
+        "insert into app.threads (user_id, client_id, title, active_at)
+         select $1, gen_random_uuid(), 'thread ' || n, now() + n * interval '1 second' from generate_series(1, 20000) n",
+    )
+    .bind(ada.id)
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    conn.execute("vacuum analyze app.threads").await.unwrap();
+    let lanes = app.db.lanes(1);
+    let mut lane = lanes.user(&ada.opening()).await.unwrap();
+    assert_eq!(sql::search(&mut lane, "UTC", "rare ", 30).await.unwrap().len(), 1);
+    let read: i64 = sqlx::query_scalar(
+        "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where schemaname = 'app' and relname = 'threads'",
+    )
+    .fetch_one(lane.conn())
+    .await
+    .unwrap();
+    // The newest 1,000 titles are walked.
+    assert!(read < 2000, "{read} chats were read");
+}
+
+#[tokio::test]
 async fn a_chat_is_found_by_words_of_its_messages_and_of_its_title() {
     let app = App::new().await;
     let (ada, bob) = (app.sign_up("a@example.org").await, app.sign_up("b@example.org").await);

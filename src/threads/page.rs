@@ -16,11 +16,11 @@ use leptos_router::{
 
 use super::{
     listed::LiveList,
-    model::{MessageView, TRANSCRIPT_PAGE, Transcript},
+    model::{TRANSCRIPT_PAGE, Transcript},
     parts::{Composer, MessageBlock, PendingBlock, ThreadHead},
     server_fns::{open_thread, send_message, show_beginning, show_list, start_thread, stop_answer},
     stay::stay,
-    transcript::{Part, catch_up, read_again, show},
+    transcript::{Part, catch_up, put_above, read_again, rows, runs, show},
     unsent::{self, Unsent, Whose},
 };
 use crate::{
@@ -193,14 +193,15 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
     let part = if older { part } else { Part { before: None, at: None, ..part } };
     let head = RwSignal::new(transcript.thread);
     let more = RwSignal::new(transcript.more);
-    let shown = RwSignal::new(transcript.messages.into_iter().map(show).collect::<Vec<_>>());
+    let shown = RwSignal::new(show(transcript.messages));
     let unsent = RwSignal::new(Vec::<Unsent>::new());
     let problem = RwSignal::new(None::<AppError>);
     let deleted = RwSignal::new(false);
     let live: LiveStart = transcript.live;
     // In this branch or in another.
     let answering = Memo::new(move |_| {
-        head.read().answering || shown.read().iter().any(|s| s.view.read().status == Some(Status::Running))
+        // An answer that is being written has nothing below it.
+        head.read().answering || shown.read().last().is_some_and(|s| s.view.read().status == Some(Status::Running))
     });
     // Read aloud, and so not a word for each piece: that it begins, and that it is over.
     let told = Memo::new(move |before: Option<&&str>| match (answering.get(), before) {
@@ -354,12 +355,7 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                 Ok(_) if shown.try_with_untracked(|all| all.first().map(|s| s.id)) != Some(Some(first)) => {}
                 Ok(page) => {
                     more.set(page.more);
-                    shown.update(|all| {
-                        let new = |view: &MessageView| !all.iter().any(|s| s.id == view.id);
-                        let mut old: Vec<_> = page.messages.into_iter().filter(new).map(show).collect();
-                        old.append(all);
-                        *all = old;
-                    });
+                    shown.update(|all| put_above(all, page.messages));
                 }
                 Err(error) => problem.set(Some(error)),
             }
@@ -434,8 +430,12 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                                 on:click=move |event| { event.prevent_default(); earlier(); }>"Earlier messages"</a>
                         </p>
                     </Show>
-                    <For each=move || shown.get() key=|s| s.id let:item>
-                        <MessageBlock view=item.view/>
+                    <For each=move || runs(&shown.read()) key=|run| *run let:run>
+                        <div class="run">
+                            <For each=move || rows(&shown.read(), run) key=|s| s.id let:item>
+                                <MessageBlock view=item.view/>
+                            </For>
+                        </div>
                     </For>
                     <For each=move || unsent.get() key=|u| (u.client, u.failed.clone(), u.waiting) let:item>
                         <PendingBlock item retry=retry.clone() edit forget now=stop/>

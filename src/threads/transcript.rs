@@ -22,12 +22,44 @@ use crate::{
 pub struct Shown {
     pub id: MessageId,
     pub view: ArcRwSignal<MessageView>,
+    /// Which run of rows it stands in: each page that came from above is one. The framework's keyed list moves every row there is
+    /// when several are put before them, and a browser lays out anew what was moved.
+    run: u32,
     /// The pieces that came by the stream since the page was loaded, with their numbers.
     heard: ArcStoredValue<Vec<(i32, String)>>,
 }
 
-pub fn show(view: MessageView) -> Shown {
-    Shown { id: view.id, view: ArcRwSignal::new(view), heard: ArcStoredValue::new(Vec::new()) }
+/// What was read for a page, in the order in which it stands there.
+pub fn show(page: Vec<MessageView>) -> Vec<Shown> {
+    page.into_iter().map(|view| row(view, 0)).collect()
+}
+
+fn row(view: MessageView, run: u32) -> Shown {
+    Shown { id: view.id, view: ArcRwSignal::new(view), run, heard: ArcStoredValue::new(Vec::new()) }
+}
+
+/// The runs of what is on screen, from above.
+pub fn runs(all: &[Shown]) -> Vec<u32> {
+    let mut runs: Vec<u32> = all.iter().map(|s| s.run).collect();
+    runs.dedup();
+    runs
+}
+
+/// The rows of one of them.
+pub fn rows(all: &[Shown], run: u32) -> Vec<Shown> {
+    all.iter().filter(|s| s.run == run).cloned().collect()
+}
+
+/// Puts a page above what is on screen.
+pub fn put_above(all: &mut Vec<Shown>, page: Vec<MessageView>) {
+    let run = fresh_run(all);
+    let new = page.into_iter().filter(|view| !all.iter().any(|s| s.id == view.id)).map(|view| row(view, run));
+    let new: Vec<_> = new.collect();
+    all.splice(..0, new);
+}
+
+fn fresh_run(all: &[Shown]) -> u32 {
+    all.iter().map(|s| s.run).max().map_or(0, |run| run + 1)
 }
 
 impl Shown {
@@ -178,18 +210,21 @@ async fn pause() {
 /// is shown.
 fn merge(all: &mut Vec<Shown>, read: Vec<MessageView>) -> bool {
     let known = std::mem::take(all);
+    // Rows of a run stand together: a new one goes on with the run before it, and the first of all begins one.
+    let mut run = fresh_run(&known);
     let above = match read.first().map(|first| first.parent) {
         Some(Some(parent)) => known.iter().position(|s| s.id == parent).map(|at| at + 1),
         _ => Some(0),
     };
     all.extend(known.iter().take(above.unwrap_or(0)).cloned());
     for view in read {
+        run = all.last().map_or(run, |s| s.run);
         match known.iter().find(|s| s.id == view.id) {
             Some(old) => {
                 old.read(view);
                 all.push(old.clone());
             }
-            None => all.push(show(view)),
+            None => all.push(row(view, run)),
         }
     }
     above.is_some_and(|above| above > 0)
