@@ -18,6 +18,7 @@ use crate::{
     error::AppError,
     folders::page::{FolderPage, Folders},
     guide::page::{GuideIndex, GuideReader},
+    projects::page::{GuestProject, ProjectPage},
     threads::page::{Chats, NewChat, OpenChat},
     transfer::page::Transfer,
     ui::{
@@ -25,6 +26,7 @@ use crate::{
         raw_text::raw_text,
         theme,
     },
+    workspaces::page::{Members, Settings, WorkspaceHome, Workspaces},
 };
 
 /// The document around a page of [`App`]; `sheet` stands beside the page and waits to be opened.
@@ -103,6 +105,12 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/folders") view=Folders ssr=SsrMode::Async/>
                 <Route path=path!("/folders/:id") view=FolderPage ssr=SsrMode::Async/>
                 <Route path=path!("/import") view=Transfer ssr=SsrMode::Async/>
+                <Route path=path!("/workspaces") view=Workspaces ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place") view=WorkspaceHome ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/members") view=Members ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/settings") view=Settings ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/projects/:id") view=ProjectPage ssr=SsrMode::Async/>
+                <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>
                 <Route path=path!("/guide/:page") view=GuideReader ssr=SsrMode::Async/>
             </Routes>

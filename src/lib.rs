@@ -5,7 +5,8 @@
 //! what a screen shows (`<room>/model.rs`), which a component draws (`<room>/page.rs`, `<room>/parts.rs`).
 //!
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
-//! (what chats are sorted into), [`transfer`] (export and import), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`] and
+//! [`projects`] (what people share, and who belongs), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -21,11 +22,13 @@ pub mod folders;
 pub mod guide;
 pub mod json;
 pub mod live;
+pub mod projects;
 #[cfg(feature = "ssr")]
 pub mod server;
 pub mod threads;
 pub mod transfer;
 pub mod ui;
+pub mod workspaces;
 
 /// The browser's entry: makes the page that the server rendered come alive.
 #[cfg(feature = "hydrate")]

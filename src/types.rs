@@ -75,6 +75,19 @@ id!(
     ImportId
 );
 id!(
+    /// Where somebody acts: the id of their own membership of a workspace, or of a project where they are its guest. It stands
+    /// in addresses in the place of the workspace's id, which no browser ever sees, and opens nothing for anybody else.
+    PlaceId
+);
+id!(
+    /// `app.workspace_members.id` or `app.project_members.id`: somebody in a list of members.
+    MemberId
+);
+id!(
+    /// `app.projects.id`
+    ProjectId
+);
+id!(
     /// Made by the client, so that a request that is sent twice is stored once.
     ClientId
 );
@@ -121,6 +134,37 @@ words!(
         Interrupted = "interrupted",
         /// The model gave an error; the generation's `why` says which.
         Failed = "failed",
+    }
+);
+words!(
+    /// `app.workspace_members.role`
+    MemberRole {
+        Owner = "owner",
+        Admin = "admin",
+        /// Called a member on screens.
+        ProjectCreator = "project_creator",
+    }
+);
+words!(
+    /// `app.project_members.role`
+    ProjectRole {
+        Owner = "owner",
+        Manager = "manager",
+        Contributor = "contributor",
+        Viewer = "viewer",
+        /// From outside: sees the project and signs what is put before them.
+        CustomerSigner = "customer_signer",
+    }
+);
+words!(
+    /// `app.users.status`. No lane opens for anybody but the active.
+    UserStatus {
+        Invited = "invited",
+        Waitlist = "waitlist",
+        Active = "active",
+        Inactive = "inactive",
+        Banned = "banned",
+        Archived = "archived",
     }
 );
 words!(

@@ -165,6 +165,7 @@ impl Person {
             issued_at: moat::server::caller::now(),
             ip: String::new(),
             user_agent: String::new(),
+            place: None,
         }
     }
 

@@ -29,6 +29,7 @@ async fn ada(db: &Db) -> Opening {
         issued_at: moat::server::caller::now(),
         ip: "192.0.2.1".into(),
         user_agent: "a test".into(),
+        place: None,
     }
 }
 

@@ -21,6 +21,8 @@ mod process;
 mod properties;
 mod quota;
 mod settings;
+mod tenants;
 mod threads;
 mod transfer;
 mod tree;
+mod workspaces;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
 
-use crate::harness::Db;
+use crate::{harness::Db, tenants};
 
 /// In place of the names, in the order of their appearance in the story: A is who acts, B is somebody else.
 const A: &str = "00000000-0000-4000-8000-00000000000a";
@@ -53,9 +53,13 @@ const WORLD: &str = "
 ";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Actor {
+pub enum Actor {
     /// A's own lane.
     User,
+    /// A in the workspace that is theirs, in B's, and in one that they are no member of: see `tenants`.
+    Owner,
+    Member,
+    Guest,
     /// A lane for this reason, for A where the reason is for somebody.
     Job(&'static str),
     /// What the login role calls before it is anybody. The function runs with its own rights, so who calls is of no matter.
@@ -72,9 +76,11 @@ fn refused() -> Outcome {
     Outcome::Refused("42501".into())
 }
 
-struct Case {
+pub struct Case {
     policy: &'static str,
     actor: Actor,
+    /// Who tries what is denied, where it is not the same.
+    denied: Actor,
     /// What A may do, and how many rows that is.
     allow: (&'static str, u64),
     /// What A may not do to B: no row, or a refusal. None for the policies of moat_definer, which show everything to a
@@ -82,20 +88,29 @@ struct Case {
     deny: Option<(&'static str, Option<u64>)>,
 }
 
-const fn case(
+pub const fn case(
     policy: &'static str,
     actor: Actor,
     allow: (&'static str, u64),
     deny: (&'static str, Option<u64>),
 ) -> Case {
-    Case { policy, actor, allow, deny: Some(deny) }
+    Case { policy, actor, denied: actor, allow, deny: Some(deny) }
 }
 
-const fn definer(policy: &'static str, actor: Actor, allow: &'static str) -> Case {
-    Case { policy, actor, allow: (allow, 1), deny: None }
+/// One whose denial is tried by somebody else.
+pub const fn case_as(
+    policy: &'static str,
+    (actor, allowed, rows): (Actor, &'static str, u64),
+    (denied, statement, left): (Actor, &'static str, Option<u64>),
+) -> Case {
+    Case { policy, actor, denied, allow: (allowed, rows), deny: Some((statement, left)) }
 }
 
-use Actor::{Job, Opening, User};
+pub const fn definer(policy: &'static str, actor: Actor, allow: &'static str) -> Case {
+    Case { policy, actor, denied: actor, allow: (allow, 1), deny: None }
+}
+
+use Actor::{Guest, Job, Member, Opening, Owner, User};
 
 /// A's import of one conversation with one message.
 const IMPORTED: &str = "with came as materialized (select app.import_thread('80000000-0000-4000-8000-00000000000a', gen_random_uuid(), null, 'x', now(), now(), '[{\"client\": \"90000000-0000-4000-8000-000000000000\", \"parent\": null, \"role\": \"assistant\", \"text\": \"x\", \"at\": 1}]') as came) select from came where came";
@@ -552,11 +567,19 @@ static CASES: &[Case] = &[
 /// A function of the test alone, to look behind the wall in the middle of a statement; `after` makes it wait for what
 /// has to run first.
 const PROBE: &str = "create function app.probe(q text, after text) returns text language plpgsql volatile security definer as $$ declare r text; begin execute q into r; return r; end $$;
-    grant execute on function app.probe(text, text) to service, authenticated;";
+    grant execute on function app.probe(text, text) to service, authenticated;
+    -- What a question of the superuser's answers after a statement of the caller's, and after its triggers.
+    create function app.after(statement text, q text) returns text language plpgsql volatile as $$ begin execute statement; return app.probe(q, ''); end $$;
+    grant execute on function app.after(text, text) to authenticated;";
+
+fn all_cases() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(tenants::CASES)
+}
 
 async fn world(db: &Db) -> PgConnection {
     let mut conn = db.superuser().await;
     conn.execute(WORLD).await.unwrap();
+    conn.execute(tenants::WORLD).await.unwrap();
     conn.execute(PROBE).await.unwrap();
     conn
 }
@@ -569,6 +592,14 @@ async fn run(conn: &mut PgConnection, actor: Actor, statement: &str, first: Opti
     }
     let (claims, role) = match actor {
         User => (format!(r#"{{"sub": "{A}", "role": "authenticated"}}"#), Some("authenticated")),
+        Owner | Member | Guest => {
+            let workspace = match actor {
+                Owner => "aa000000-0000-4000-8000-00000000000a",
+                Member => "aa000000-0000-4000-8000-00000000000b",
+                _ => "aa000000-0000-4000-8000-00000000000d",
+            };
+            (format!(r#"{{"sub": "{A}", "role": "authenticated", "org_id": "{workspace}"}}"#), Some("authenticated"))
+        }
         Job("generation") => {
             (format!(r#"{{"sub": "{A}", "role": "service", "reason": "generation"}}"#), Some("service"))
         }
@@ -592,7 +623,7 @@ async fn run(conn: &mut PgConnection, actor: Actor, statement: &str, first: Opti
 async fn every_policy_allows_what_it_is_for_and_nothing_of_somebody_else() {
     let db = Db::new().await;
     let mut conn = world(&db).await;
-    for case in CASES {
+    for case in all_cases() {
         let (statement, rows) = case.allow;
         assert_eq!(
             run(&mut conn, case.actor, statement, None).await,
@@ -602,7 +633,7 @@ async fn every_policy_allows_what_it_is_for_and_nothing_of_somebody_else() {
         );
         if let Some((statement, rows)) = case.deny {
             let expected = rows.map_or_else(refused, Outcome::Rows);
-            assert_eq!(run(&mut conn, case.actor, statement, None).await, expected, "{}: {statement}", case.policy);
+            assert_eq!(run(&mut conn, case.denied, statement, None).await, expected, "{}: {statement}", case.policy);
         }
     }
 }
@@ -612,7 +643,7 @@ async fn an_allow_case_turns_red_when_its_policy_is_dropped_and_a_deny_case_when
     let mut noticed: BTreeMap<(&str, &str), bool> = BTreeMap::new();
     let db = Db::new().await;
     let mut conn = world(&db).await;
-    for case in CASES {
+    for case in all_cases() {
         let (table, policy) = case.policy.split_once('.').unwrap();
         let (statement, rows) = case.allow;
         let drop = format!("drop policy {policy} on app.{table}");
@@ -639,7 +670,7 @@ async fn an_allow_case_turns_red_when_its_policy_is_dropped_and_a_deny_case_when
             };
             for clause in clauses {
                 let widen = format!("alter policy {policy} on app.{table} {clause}");
-                let seen = run(&mut conn, case.actor, statement, Some(&widen)).await != expected;
+                let seen = run(&mut conn, case.denied, statement, Some(&widen)).await != expected;
                 *noticed.entry((case.policy, *clause)).or_default() |= seen;
             }
         }
@@ -659,7 +690,7 @@ async fn there_is_a_case_for_every_policy() {
         .unwrap()
         .into_iter()
         .collect();
-    let cases: BTreeSet<String> = CASES.iter().map(|c| c.policy.to_owned()).collect();
+    let cases: BTreeSet<String> = all_cases().map(|c| c.policy.to_owned()).collect();
     assert_eq!(policies, cases);
 }
 
@@ -781,6 +812,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("mail", "select app.time_zone_of('00000000-0000-4000-8000-00000000000a')"),
         ("live", "select app.take_token('k', 1, '1 hour')"),
         ("live", "select app.sweep_accounts()"),
+        ("live", "select app.sweep_workspaces()"),
         ("live", "select app.outside_user('issuer', 'of a@example.org', null, false)"),
     ] {
         assert_eq!(run(&mut conn, Job(reason), statement, None).await, refused(), "{reason}: {statement}");
@@ -800,6 +832,8 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         "select app.spend_tokens_of('00000000-0000-4000-8000-00000000000b')",
         "select app.try_code('90000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'code')",
         "select app.credential_of('00000000-0000-4000-8000-00000000000a')",
+        "select app.make_personal('00000000-0000-4000-8000-00000000000a')",
+        "select app.has_other_owner('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a')",
     ] {
         assert_eq!(run(&mut conn, User, statement, None).await, refused(), "{statement}");
     }

@@ -43,7 +43,7 @@ pub fn AccountPage() -> impl IntoView {
     view! {
         <Title text="Your account"/>
         <main class="page">
-            <p><a class="link" href="/chat">"Your chats"</a></p>
+            <p class="row"><a class="link" href="/chat">"Your chats"</a><a class="link" href="/workspaces">"Workspaces"</a></p>
             <h1>"Your account"</h1>
             <Done what=done(&asked("done"))/>
             <FormError error=refused fields=&[]/>

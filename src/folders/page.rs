@@ -11,9 +11,8 @@ use crate::{
     threads::server_fns::read_thread,
     types::{Act, ThreadId},
     ui::{
-        form::{Field, FormError, form_back},
+        form::{Field, FormError, Paragraph, form_back},
         notice::Failed,
-        raw_text::raw_text,
     },
 };
 
@@ -131,20 +130,9 @@ pub fn FolderPage() -> impl IntoView {
 
 #[component]
 fn FolderFields(name: String, instructions: String, error: Option<AppError>) -> impl IntoView {
-    let why = match &error {
-        Some(AppError::Invalid { field, why }) if field == "instructions" => Some(why.clone()),
-        _ => None,
-    };
-    let bad = why.is_some();
-    let note =
-        why.unwrap_or_else(|| "Sent ahead of every chat in this folder to whoever answers. May stay empty.".to_owned());
     view! {
-        <Field name="name" label="Name" value=name error/>
-        <div class="field">
-            <label for="instructions">"Instructions"</label>
-            <textarea id="instructions" name="instructions" rows="6" aria-describedby="instructions-note"
-                aria-invalid=bad.then_some("true")>{raw_text()(&instructions)}</textarea>
-            <p id="instructions-note" class="field-note" class:bad=bad>{note}</p>
-        </div>
+        <Field name="name" label="Name" value=name error=error.clone()/>
+        <Paragraph name="instructions" label="Instructions" rows="6" value=instructions
+            hint="Sent ahead of every chat in this folder to whoever answers. May stay empty." error/>
     }
 }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts,
     error::AppError,
-    types::{SessionId, UserId},
+    types::{PlaceId, SessionId, UserId},
 };
 
 /// The caller of a request.
@@ -39,6 +39,9 @@ pub struct From(pub IpAddr);
 /// When the bearer token of a request ends, in seconds since 1970. What outlives the request has to end then as well.
 #[derive(Clone, Copy, Debug)]
 pub struct Until(pub i64);
+
+/// For a call of a server function: where it acts.
+const PLACE: &str = "x-moat-place";
 
 /// Seconds before its end at which an access token is renewed, so that it does not lapse on its way.
 const RENEW_BEFORE: i64 = 30;
@@ -66,8 +69,9 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     request.extensions_mut().insert(From(ip));
     let headers = request.headers();
     let user_agent = user_agent(headers);
+    let place = place(request.uri().path(), headers);
     let opening = move |user, session, issued_at| {
-        Caller::User(Opening { user, session, issued_at, ip: ip.to_string(), user_agent })
+        Caller::User(Opening { user, session, issued_at, ip: ip.to_string(), user_agent, place })
     };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
@@ -236,6 +240,16 @@ pub fn now() -> i64 {
 /// The address of the other end of the connection.
 fn peer(request: &Request) -> IpAddr {
     request.extensions().get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip())
+}
+
+/// Where a request acts: what its page's address says, or, of a call that stands on no page, a header.
+fn place(path: &str, headers: &HeaderMap) -> Option<PlaceId> {
+    let mut parts = path.split('/').skip(1);
+    match (parts.next(), parts.next()) {
+        // What is no id is nobody's place.
+        (Some("w" | "p"), Some(place)) => Some(place.parse().unwrap_or(PlaceId(uuid::Uuid::nil()))),
+        _ => headers.get(PLACE)?.to_str().ok()?.parse().ok(),
+    }
 }
 
 fn user_agent(headers: &HeaderMap) -> String {

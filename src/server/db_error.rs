@@ -7,6 +7,10 @@ const NO_SUCH: &str = "P0404";
 const ID_REUSED: &str = "P0409";
 const QUESTION_GONE: &str = "P0411";
 const BUSY: &str = "P0423";
+const LAST_OWNER: &str = "P0430";
+const FOR_OWNERS: &str = "P0431";
+const TOO_MANY_WORKSPACES: &str = "P0432";
+const PERSONAL: &str = "P0433";
 
 impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
@@ -30,6 +34,20 @@ impl From<sqlx::Error> for AppError {
                 }
                 Some(BUSY) => {
                     return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };
+                }
+                Some(LAST_OWNER) => {
+                    return Self::Conflict {
+                        what: "A workspace always has an owner. Make somebody else an owner of it first.".into(),
+                    };
+                }
+                Some(FOR_OWNERS) => return Self::Forbidden,
+                Some(TOO_MANY_WORKSPACES) => {
+                    return Self::Conflict { what: "You own 50 workspaces, which is all there can be.".into() };
+                }
+                Some(PERSONAL) => {
+                    return Self::Conflict {
+                        what: "Nobody else can be in a personal workspace. Make one to share first.".into(),
+                    };
                 }
                 Some("23505") if db.constraint() == Some("messages_client_id_thread_id_user_id_key") => {
                     return Self::Conflict { what: "This was sent before as something else. Send it anew.".into() };

@@ -90,6 +90,7 @@ async fn talk(state: &AppState, user: UserId, email: &str, chat: usize, texts: &
         issued_at: super::caller::now(),
         ip: String::new(),
         user_agent: "moat seed".into(),
+        place: None,
     };
     let model = state.answerer.model().to_owned();
     let mut thread = None;

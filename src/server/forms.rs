@@ -54,6 +54,20 @@ pub const FORMS: &[(&str, &str)] = &[
     ("make-folder", "/api/moat/folders/server_fns/make_folder"),
     ("change-folder", "/api/moat/folders/server_fns/change_folder"),
     ("delete-folder", "/api/moat/folders/server_fns/delete_folder"),
+    ("make-workspace", "/api/moat/workspaces/server_fns/make_workspace"),
+    ("change-workspace", "/api/moat/workspaces/server_fns/change_workspace"),
+    ("delete-workspace", "/api/moat/workspaces/server_fns/delete_workspace"),
+    ("restore-workspace", "/api/moat/workspaces/server_fns/restore_workspace"),
+    ("leave-workspace", "/api/moat/workspaces/server_fns/leave_workspace"),
+    ("set-role", "/api/moat/workspaces/server_fns/set_member_role"),
+    ("remove-member", "/api/moat/workspaces/server_fns/remove_member"),
+    ("make-project", "/api/moat/projects/server_fns/make_project"),
+    ("change-project", "/api/moat/projects/server_fns/change_project"),
+    ("archive-project", "/api/moat/projects/server_fns/archive_project"),
+    ("delete-project", "/api/moat/projects/server_fns/delete_project"),
+    ("put-person", "/api/moat/projects/server_fns/put_person"),
+    ("set-person-role", "/api/moat/projects/server_fns/set_person_role"),
+    ("remove-person", "/api/moat/projects/server_fns/remove_person"),
 ];
 
 /// Says that a script sends the form and stays on the page.

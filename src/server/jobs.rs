@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{lanes::Reason, state::AppState};
-use crate::{accounts, answers, error::AppError, live, threads};
+use crate::{accounts, answers, error::AppError, live, threads, workspaces};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -57,7 +57,16 @@ pub async fn forget(state: &AppState) -> Result<(), AppError> {
     let mut lane = state.lanes.service(Reason::Sweep).await?;
     accounts::sql::sweep(&mut lane).await?;
     lane.commit().await?;
+    while sweep_workspaces(state).await? > 0 {}
     erase(state).await
+}
+
+/// Workspaces that were deleted a month ago, some in a lane; gives how many.
+pub async fn sweep_workspaces(state: &AppState) -> Result<i32, AppError> {
+    let mut lane = state.lanes.service(Reason::Sweep).await?;
+    let gone = workspaces::sql::sweep(&mut lane).await?;
+    lane.commit().await?;
+    Ok(gone)
 }
 
 /// Deletes the accounts that are to be erased, one in a lane.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    types::{SessionId, UserId},
+    types::{PlaceId, SessionId, UserId},
 };
 
 /// Why a job may enter without a caller. Every use of the service lane names one; the database knows the same list and
@@ -78,6 +78,8 @@ pub struct Opening {
     pub issued_at: i64,
     pub ip: String,
     pub user_agent: String,
+    /// Where the request says that it acts. Nothing is believed of it: the database looks whether it is the caller's.
+    pub place: Option<PlaceId>,
 }
 
 impl Lanes {
@@ -93,10 +95,7 @@ impl Lanes {
 
     /// Opens a lane for a verified caller. `Unauthenticated` when their session, their account or their token has ended.
     pub async fn user(&self, opening: &Opening) -> Result<UserLane, AppError> {
-        let claims = json!({
-            "sub": opening.user, "sid": opening.session, "role": "authenticated",
-            "ip": opening.ip, "user_agent": opening.user_agent,
-        });
+        let claims = claims(opening);
         let query = || {
             sqlx::query(
                 "select set_config('request.jwt.claims', $1, true),
@@ -114,6 +113,30 @@ impl Lanes {
             return Err(AppError::Unauthenticated);
         }
         Ok(UserLane(lane, opening.user))
+    }
+
+    /// Opens a lane in the workspace that the caller's place is in; the workspace's id goes from the row of their membership into
+    /// the claims. `Forbidden` where the request names no place, `NotFound` where it is none of theirs, or not any more.
+    pub async fn workspace(&self, opening: &Opening) -> Result<UserLane, AppError> {
+        let claims = claims(opening);
+        let query = || {
+            sqlx::query("select null, set_config('role', gate.open($1, $2, $3, to_timestamp($4), $5), true)")
+                .bind(Value::to_string(&claims))
+                .bind(opening.user)
+                .bind(opening.session)
+                .bind(opening.issued_at as f64)
+                .bind(opening.place)
+        };
+        if opening.place.is_some() {
+            let (lane, role) = open(&self.user, query).await?;
+            if role == "authenticated" {
+                return Ok(UserLane(lane, opening.user));
+            }
+            lane.close();
+        }
+        // Whoever is signed out is told that, whatever they asked for.
+        drop(self.user(opening).await?);
+        Err(if opening.place.is_some() { AppError::NotFound } else { AppError::Forbidden })
     }
 
     /// Opens a lane for a job. `Forbidden` when the user it is for is no longer active.
@@ -172,22 +195,36 @@ impl Lanes {
     }
 }
 
-/// A lane for the caller of the current request, from a server function.
+/// A lane for the caller of the current request, from a server function: for what is theirs alone.
 pub async fn user() -> Result<UserLane, AppError> {
+    signed_in(async |lanes, opening| lanes.user(&opening).await).await
+}
+
+/// The same in the workspace or project that the request's address names.
+pub async fn workspace() -> Result<UserLane, AppError> {
+    signed_in(async |lanes, opening| lanes.workspace(&opening).await).await
+}
+
+async fn signed_in(
+    open: impl AsyncFnOnce(&Lanes, Opening) -> Result<UserLane, AppError>,
+) -> Result<UserLane, AppError> {
     let state = state::current()?;
-    match state::caller() {
-        Caller::User(opening) => match state.lanes.user(&opening).await {
-            Err(AppError::Unauthenticated) => {
-                state::send_to_sign_in();
-                Err(AppError::Unauthenticated)
-            }
-            other => other,
-        },
-        Caller::Nobody => {
-            state::send_to_sign_in();
-            Err(AppError::Unauthenticated)
-        }
+    let lane = match state::caller() {
+        Caller::User(opening) => open(&state.lanes, opening).await,
+        Caller::Nobody => Err(AppError::Unauthenticated),
+    };
+    if let Err(AppError::Unauthenticated) = lane {
+        state::send_to_sign_in();
     }
+    lane
+}
+
+/// The claims of somebody's lane, before a workspace is added to them.
+fn claims(opening: &Opening) -> Value {
+    json!({
+        "sub": opening.user, "sid": opening.session, "role": "authenticated",
+        "ip": opening.ip, "user_agent": opening.user_agent,
+    })
 }
 
 impl UserLane {

@@ -13,7 +13,7 @@ pub enum MigrateError {
     Sql(#[from] sqlx::Error),
 }
 
-/// A lane's login: the role's name and password as the settings have them, the lane's role, the one function it may call.
+/// A lane's login: the role's name and password as the settings have them, the lane's role, what it may call.
 struct Login<'a> {
     options: &'a PgConnectOptions,
     password: Option<&'a str>,
@@ -37,7 +37,7 @@ pub async fn migrate(
             options: user.0,
             password: user.1,
             lane: "authenticated",
-            opens: "gate.open(uuid, uuid, timestamptz, uuid)",
+            opens: "gate.open(uuid, uuid, timestamptz, uuid), gate.open(text, uuid, uuid, timestamptz, uuid)",
         },
         Login { options: service.0, password: service.1, lane: "service", opens: "gate.open_service(text, uuid)" },
     ] {

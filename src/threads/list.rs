@@ -136,6 +136,7 @@ fn foot(me: Me, theme: Theme, open: Option<ThreadId>) -> impl IntoView {
                 <span class="avatar" aria-hidden="true">{initials}</span>
                 <span>{if me.name.is_empty() { me.email } else { me.name }}</span>
             </a>
+            <a class="icon-button" href="/workspaces" rel="external" title="Workspaces" aria-label="Workspaces"><Icon of=icondata_lu::LuUsers/></a>
             <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
             <a class="icon-button" href="/guide/keys" rel="external" title="Keys" aria-label="Keys" data-keys=""><Icon of=icondata_lu::LuKeyboard/></a>
             <form method="post" action=format!("{here}?do=theme") data-here="">

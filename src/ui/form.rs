@@ -1,7 +1,7 @@
 use leptos::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{error::AppError, json};
+use crate::{error::AppError, json, ui::raw_text::raw_text};
 
 /// A form that came back: which one, why, and what was typed into it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,31 @@ pub fn Field(
             <label for=id>{label}</label>
             <input id=id name=name type=kind autocomplete=autocomplete value=value required=required minlength=min_length inputmode=input_mode
                 aria-describedby=note.clone() aria-invalid=bad.then_some("true")/>
+            <p id=note class="field-note" class:bad=bad>{why.unwrap_or_else(|| hint.to_owned())}</p>
+        </div>
+    }
+}
+
+/// A labelled field for some sentences, with its own error below it.
+#[component]
+pub fn Paragraph(
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    #[prop(default = "4")] rows: &'static str,
+    #[prop(into)] value: String,
+    error: Option<AppError>,
+) -> impl IntoView {
+    let why = match error {
+        Some(AppError::Invalid { field, why }) if field == name => Some(why),
+        _ => None,
+    };
+    let bad = why.is_some();
+    let note = format!("{name}-note");
+    view! {
+        <div class="field">
+            <label for=name>{label}</label>
+            <textarea id=name name=name rows=rows aria-describedby=note.clone() aria-invalid=bad.then_some("true")>{raw_text()(&value)}</textarea>
             <p id=note class="field-note" class:bad=bad>{why.unwrap_or_else(|| hint.to_owned())}</p>
         </div>
     }

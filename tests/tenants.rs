@@ -1,0 +1,145 @@
+//! What workspaces add to the matrix: who is in which, and a case for each of their policies.
+
+use crate::matrix::{
+    Actor::{Guest, Job, Member, Owner, User},
+    Case, case, case_as, definer,
+};
+
+/// A owns one workspace with D in it, and is a plain member of B's, with a project in each. A third was deleted long ago.
+pub const WORLD: &str = "
+    insert into app.users (id, email) values ('00000000-0000-4000-8000-00000000000d', 'd@example.org');
+    insert into app.workspaces (id, name) values ('aa000000-0000-4000-8000-00000000000a', 'of A'), ('aa000000-0000-4000-8000-00000000000b', 'of B');
+    insert into app.workspaces (id, name, deleted_at) values ('aa000000-0000-4000-8000-00000000000c', 'gone', now() - interval '40 days');
+    insert into app.workspace_members (id, workspace_id, user_id, role) values
+      ('ab000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a', 'owner'),
+      ('ac000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000d', 'project_creator'),
+      ('ab000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'owner'),
+      ('ac000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000a', 'project_creator');
+    insert into app.projects (id, workspace_id, name, created_by) values
+      ('ad000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'A''s', '00000000-0000-4000-8000-00000000000a'),
+      ('ad000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'B''s', '00000000-0000-4000-8000-00000000000b'),
+      ('af000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'B''s alone', '00000000-0000-4000-8000-00000000000b');
+    insert into app.project_members (id, project_id, workspace_id, user_id, role) values
+      ('ae000000-0000-4000-8000-00000000000a', 'ad000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000d', 'contributor'),
+      ('ae000000-0000-4000-8000-00000000000b', 'ad000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000a', 'viewer');
+";
+
+pub static CASES: &[Case] = &[
+    case(
+        "workspaces.select_member",
+        Owner,
+        ("select from app.workspaces where id = 'aa000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.workspaces where id = 'aa000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "workspaces.update_manager",
+        Owner,
+        ("update app.workspaces set name = 'x'", 1),
+        ("update app.workspaces set name = 'x'", Some(1)),
+    ),
+    case(
+        "workspace_members.select_member",
+        Owner,
+        ("select from app.workspace_members where workspace_id = 'aa000000-0000-4000-8000-00000000000a'", 2),
+        ("select from app.workspace_members where workspace_id = 'aa000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "workspace_members.update_manager",
+        Owner,
+        ("update app.workspace_members set role = 'owner'", 2),
+        ("update app.workspace_members set role = 'owner'", Some(2)),
+    ),
+    case_as(
+        "workspace_members.delete_manager",
+        (Owner, "delete from app.workspace_members where role = 'project_creator'", 1),
+        (Member, "delete from app.workspace_members where role = 'owner'", Some(0)),
+    ),
+    case(
+        "workspace_members.delete_self",
+        Member,
+        ("delete from app.workspace_members", 1),
+        ("delete from app.workspace_members", Some(1)),
+    ),
+    case(
+        "projects.select_member",
+        Owner,
+        ("select from app.projects where id = 'ad000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.projects where id = 'ad000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    // A member of the workspace sees the projects that they are in.
+    case(
+        "projects.select_member",
+        Member,
+        ("select from app.projects where id = 'ad000000-0000-4000-8000-00000000000b'", 1),
+        ("select from app.projects where id = 'af000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case_as(
+        "projects.insert_member",
+        (Member, "insert into app.projects (name) values ('x')", 1),
+        (Guest, "insert into app.projects (name) values ('x')", None),
+    ),
+    case(
+        "projects.update_manager",
+        Owner,
+        ("update app.projects set name = 'x'", 1),
+        ("update app.projects set name = 'x'", Some(1)),
+    ),
+    case_as(
+        "projects.update_manager",
+        (Owner, "update app.projects set archived_at = now()", 1),
+        (Member, "update app.projects set archived_at = now()", Some(0)),
+    ),
+    case("projects.delete_manager", Owner, ("delete from app.projects", 1), ("delete from app.projects", Some(1))),
+    case(
+        "project_members.select_member",
+        Owner,
+        ("select from app.project_members where project_id = 'ad000000-0000-4000-8000-00000000000a'", 2),
+        ("select from app.project_members where project_id = 'ad000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case(
+        "project_members.update_manager",
+        Owner,
+        ("update app.project_members set role = 'owner'", 2),
+        ("update app.project_members set role = 'owner'", Some(2)),
+    ),
+    case_as(
+        "project_members.delete_manager",
+        (Owner, "delete from app.project_members", 2),
+        (Member, "delete from app.project_members where role = 'owner'", Some(0)),
+    ),
+    case(
+        "project_members.delete_self",
+        Member,
+        ("delete from app.project_members", 1),
+        ("delete from app.project_members", Some(1)),
+    ),
+    definer("workspaces.select_definer", User, "select from app.my_memberships() where personal"),
+    definer("workspaces.insert_definer", User, "select app.make_workspace('x')"),
+    definer(
+        "workspaces.update_definer",
+        User,
+        "select app.delete_workspace('ab000000-0000-4000-8000-00000000000a', true)",
+    ),
+    definer("workspaces.delete_definer", Job("sweep"), "select from app.sweep_workspaces() s(n) where s.n = 1"),
+    definer("workspace_members.select_definer", Owner, "select from app.workspaces"),
+    definer("workspace_members.insert_definer", User, "select app.make_workspace('x')"),
+    definer(
+        "workspace_members.update_definer",
+        User,
+        "select from app.after('update app.users set display_name = ''New''', 'select count(*)::text from app.workspace_members where name = ''New''') n where n = '3'",
+    ),
+    definer("projects.select_definer", Owner, "select from app.projects"),
+    definer("projects.insert_definer", Job("sign_in"), "select app.sign_up('c@example.org', '', 'phc')"),
+    definer("project_members.select_definer", Member, "select from app.projects"),
+    definer("project_members.insert_definer", Owner, "insert into app.projects (name) values ('x')"),
+    definer(
+        "project_members.update_definer",
+        User,
+        "select from app.after('update app.users set display_name = ''New''', 'select count(*)::text from app.project_members where name = ''New''') n where n = '3'",
+    ),
+    definer(
+        "project_members.delete_definer",
+        Owner,
+        "select from app.after('delete from app.workspace_members where role = ''project_creator''', 'select count(*)::text from app.project_members where workspace_id = ''aa000000-0000-4000-8000-00000000000a''') n where n = '1'",
+    ),
+];
