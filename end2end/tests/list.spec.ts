@@ -2,7 +2,8 @@
 import AxeBuilder from "@axe-core/playwright";
 import { readFileSync } from "node:fs";
 import { expect, test } from "../support/test";
-import { ask, awake, chatList, fresh, newcomer, rendered, said } from "../support/steps";
+import { firstHalf, release } from "../support/model";
+import { ask, awake, chatList, fresh, newcomer, rendered, said, textOf } from "../support/steps";
 
 const search = (page: import("@playwright/test").Page) => page.getByRole("searchbox", { name: "Search your chats" });
 const menu = (page: import("@playwright/test").Page) => page.getByLabel("Rename, instructions, delete");
@@ -40,22 +41,31 @@ test("of two answers to a search the one to what stands in the box is shown", as
   await answered(page, "beta two");
   let first = true;
   let late = () => {};
-  const arrived = new Promise<void>((done) => (late = done));
+  const wanted = new Promise<void>((done) => (late = done));
   await page.route("**/show_found", async (route) => {
     if (!first) return route.continue();
     first = false;
     const response = await route.fetch();
-    await expect(page.getByText("1 chat found.")).toBeVisible();
+    await wanted;
     await route.fulfill({ response });
-    late();
   });
   const asked = page.waitForRequest("**/show_found");
+  const answer = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/show_found") && request.postData()!.includes("alpha"));
   await search(page).fill("alpha");
   await asked;
   await search(page).fill("beta two");
   await expect(page.locator(".hit-title")).toHaveText("beta two");
-  await arrived;
-  await expect(page.locator(".hit-title")).toHaveText("beta two");
+  await page.evaluate(() => {
+    const shown: string[] = ((window as unknown as { shown: string[] }).shown = []);
+    const hits = document.querySelector(".hits")!;
+    new MutationObserver(() => shown.push(hits.querySelector(".hit-title")?.textContent ?? "")).observe(hits, { childList: true, subtree: true });
+  });
+  late();
+  await answer;
+  // What is asked now is answered after that one, which must not have been seen in between.
+  await search(page).fill("neither of them");
+  await expect(page.getByText("No chat has these words.")).toBeVisible();
+  expect(await page.evaluate(() => (window as unknown as { shown: string[] }).shown)).toEqual([""]);
 });
 
 test("pinning, archiving, deleting and taking back show at once in the other window", async ({ page, context }) => {
@@ -100,18 +110,38 @@ test("pinning, archiving, deleting and taking back show at once in the other win
 
 test("an answer that ends while nobody looks is unread until somebody does", async ({ page, context }) => {
   await newcomer(page);
+  const unread = (one: import("@playwright/test").Page) => one.getByLabel("Unread", { exact: true });
   const path = await answered(page, "Read at once");
   const tab = await context.newPage();
   await tab.goto("/chat");
   await awake(tab);
-  await expect(tab.getByLabel("Unread")).toHaveCount(0);
+  await expect(unread(tab)).toHaveCount(0);
+
+  // Asked, and left before it was answered.
+  const key = fresh("left");
+  const left = await ask(page, `HOLD ${key}`);
+  await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key));
+  await page.goto(path);
+  await awake(page);
+  await release(key);
+  const marked = (one: import("@playwright/test").Page) => chatList(one).filter({ has: unread(one) });
+  for (const one of [page, tab]) await expect(marked(one)).toHaveText([`HOLD ${key}`]);
+  // Not for a moment only: what is asked next is heard later.
+  await answered(page, "Something else");
+  for (const one of [page, tab]) await expect(marked(one)).toHaveText([`HOLD ${key}`]);
+  await page.goto(left);
+  await awake(page);
+  await expect(unread(tab)).toHaveCount(0);
+
+  await page.goto(path);
+  await awake(page);
   await menu(page).click();
   await page.getByRole("button", { name: "Mark unread" }).click();
   await expect(page).toHaveURL("/chat");
-  await expect(tab.getByLabel("Unread", { exact: true })).toHaveCount(1);
+  await expect(unread(tab)).toHaveCount(1);
   await page.goto(path);
   await awake(page);
-  await expect(tab.getByLabel("Unread", { exact: true })).toHaveCount(0);
+  await expect(unread(tab)).toHaveCount(0);
 });
 
 test("a line that could not be read again is tried until it is", async ({ page, context, complaints }) => {

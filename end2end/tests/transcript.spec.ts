@@ -1,8 +1,8 @@
 // What stands in an open chat stays true: far up, in another window, and while something is being typed.
 import type { Page } from "@playwright/test";
 import { cut, expect, test } from "../support/test";
-import { firstHalf, release, whole } from "../support/model";
-import { ask, awake, box, fresh, newcomer, rendered, said, send, textOf } from "../support/steps";
+import { firstHalf, MARKDOWN, release, whole } from "../support/model";
+import { ask, awake, box, fresh, newcomer, rendered, said, send, signIn, textOf } from "../support/steps";
 
 const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
 
@@ -30,6 +30,16 @@ async function longChat(page: Page, title: string, n: number): Promise<void> {
 
 const messages = (page: Page) => page.getByRole("article");
 const numbers = (page: Page) => messages(page).evaluateAll((all) => all.map((m) => Number(/said (\d+)/.exec(m.textContent ?? "")?.[1])));
+const upTo = (n: number, from = 1) => Array.from({ length: n - from + 1 }, (_, i) => from + i);
+
+/** To the top of a chat of so many messages. */
+async function readAll(page: Page, n: number): Promise<void> {
+  await expect(async () => {
+    await page.getByRole("region", { name: "Messages" }).evaluate((element) => element.scrollBy(0, -100_000));
+    expect(await messages(page).count()).toBe(n);
+  }).toPass();
+  expect(await numbers(page)).toEqual(upTo(n));
+}
 
 test("a hit of the search leads to its message, however far up, and from there to the newest", async ({ page }) => {
   await newcomer(page);
@@ -39,7 +49,7 @@ test("a hit of the search leads to its message, however far up, and from there t
   const hit = messages(page).filter({ hasText: /said 100(?!\d)/ });
   await expect(hit).toHaveClass(/led-to/);
   await expect(hit).toBeInViewport();
-  expect(await numbers(page)).toEqual(Array.from({ length: 50 }, (_, i) => 61 + i));
+  expect(await numbers(page)).toEqual(upTo(110, 61));
   // It is a page like any other: what is done there stays there.
   await messages(page).filter({ hasText: "said 98" }).getByRole("button", { name: "Good" }).click();
   await expect(messages(page).filter({ hasText: "said 98" }).getByRole("button", { name: "Good" })).toHaveAttribute("aria-pressed", "true");
@@ -70,11 +80,11 @@ test("what stands above comes before somebody reaches it, in order, and stays tr
   await newcomer(page);
   await longChat(page, "Years of it", 400);
   const scroller = page.getByRole("region", { name: "Messages" });
-  await expect(async () => {
-    await scroller.evaluate((element) => element.scrollBy(0, -100_000));
-    expect(await messages(page).count()).toBe(400);
-  }).toPass();
-  expect(await numbers(page)).toEqual(Array.from({ length: 400 }, (_, i) => i + 1));
+  // Not at the top yet, and there is more above already.
+  await scroller.evaluate((element) => (element.scrollTop = 500 + element.clientHeight - element.scrollHeight));
+  await expect(messages(page)).toHaveCount(100);
+  expect(await numbers(page)).toEqual(upTo(400, 301));
+  await readAll(page, 400);
   await page.getByRole("button", { name: "To the newest" }).click();
   await expect(messages(page).last()).toBeInViewport();
   await expect(page.getByRole("button", { name: "To the newest" })).toBeHidden();
@@ -156,13 +166,23 @@ test("what is typed into an open form is still there when its row is written ane
   await awake(tab);
   await said(page, "You").getByText("Edit", { exact: true }).click();
   await page.getByRole("textbox", { name: "Edited text" }).fill("Half a thou");
-  // The other window makes a version of the same message: "1 of 2" changes the row.
+  // The other window makes a version of the same message and goes back: "1 of 2" changes the row. This one reads it then.
+  let go = () => {};
+  const back = new Promise<void>((done) => (go = done));
+  await page.route("**/server_fns/open_thread", async (route) => {
+    await back;
+    await route.continue();
+  });
   await said(tab, "You").getByText("Edit", { exact: true }).click();
   await tab.getByRole("textbox", { name: "Edited text" }).fill("Second");
   await tab.getByRole("button", { name: "Send as a new version" }).click();
   await expect(rendered(said(tab, "moat"))).toHaveText("You wrote: Second");
   await tab.getByRole("button", { name: "Previous version" }).click();
+  await expect(said(tab, "You")).toContainText("1 of 2");
+  go();
   await expect(said(page, "You")).toContainText("1 of 2");
+  await expect(page.getByRole("textbox", { name: "Edited text" })).toHaveValue("Half a thou");
+  await expect(page.getByRole("textbox", { name: "Edited text" })).toBeFocused();
   await page.getByLabel("Rename, instructions, delete").click();
   await page.getByLabel("Instructions for this chat").fill("Be bri");
   await page.keyboard.type("ef");
@@ -193,6 +213,12 @@ test("a message that arrived is not shown as lost because its confirmation was",
   await newcomer(page);
   await ask(page, "First");
   await expect(rendered(said(page, "moat"))).toHaveText("You wrote: First");
+  // Not for a moment either: it would be read aloud.
+  await page.evaluate(() => {
+    const alarms: string[] = ((window as unknown as { alarms: string[] }).alarms = []);
+    const look = () => document.querySelectorAll("[data-unsent] [role=alert]").forEach((alarm) => alarms.push(alarm.textContent!));
+    new MutationObserver(look).observe(document.querySelector("main")!, { childList: true, subtree: true });
+  });
   await page.route("**/server_fns/send_message*", async (route) => {
     await route.fetch();
     await expect(rendered(said(page, "moat").nth(1))).toHaveText("You wrote: Second");
@@ -205,6 +231,7 @@ test("a message that arrived is not shown as lost because its confirmation was",
   await send(page, "Third");
   await expect(rendered(said(page, "moat"))).toHaveText(["You wrote: First", "You wrote: Second", "You wrote: Third"]);
   await expect(page.locator("[data-unsent]")).toHaveCount(0);
+  expect(await page.evaluate(() => (window as unknown as { alarms: string[] }).alarms)).toEqual([]);
 });
 
 test("a window that reads far up stays there while another one sends, and one whose chat comes back says so", async ({ page, context }) => {
@@ -232,3 +259,68 @@ test("a window that reads far up stays there while another one sends, and one wh
   await page.getByRole("button", { name: "Undo" }).click();
   await expect(tab.getByRole("alert")).toHaveCount(0);
 });
+
+test("a window that may have missed something shows the newest, and what stands above is read anew", async ({ page, another, complaints }) => {
+  complaints.allow(cut);
+  const email = await newcomer(page);
+  await longChat(page, "Years of it", 150);
+  await readAll(page, 150);
+  const early = await messages(page).nth(9).getAttribute("data-message");
+  await page.getByRole("button", { name: "To the newest" }).click();
+  // The stream ends, as it does when a server goes down. The next one tells nothing but that something was missed.
+  let begin = () => {};
+  const missed = new Promise<void>((done) => (begin = done));
+  let streams = 0;
+  await page.route("**/live?**", async (route) => {
+    if (streams++ > 0) return route.abort();
+    await missed;
+    await route.fulfill({ contentType: "text/event-stream", body: 'id: 1\ndata: {"pos":1,"event":{"kind":"resync"}}\n\n' });
+  });
+  for (const hidden of [true, false]) {
+    await page.evaluate((value) => {
+      Object.defineProperty(document, "hidden", { value, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  }
+  await expect.poll(() => streams).toBe(1);
+
+  const other = await (await another()).newPage();
+  await signIn(other, email);
+  for (const [address, n] of [[`${page.url()}?at=${early}`, 10], [page.url(), 150]] as const) {
+    await other.goto(address);
+    await awake(other);
+    const good = messages(other).filter({ hasText: new RegExp(`said ${n}(?!\\d)`) }).getByRole("button", { name: "Good" });
+    await good.click();
+    await expect(good).toHaveAttribute("aria-pressed", "true");
+  }
+  begin();
+  await expect(messages(page)).toHaveCount(50);
+  expect(await numbers(page)).toEqual(upTo(150, 101));
+  await expect(messages(page).last()).toBeInViewport();
+  await expect(messages(page).last().getByRole("button", { name: "Good" })).toHaveAttribute("aria-pressed", "true");
+  await expect(page.getByRole("link", { name: "Earlier messages" })).toBeVisible();
+  await readAll(page, 150);
+  await expect(messages(page).nth(9).getByRole("button", { name: "Good" })).toHaveAttribute("aria-pressed", "true");
+});
+
+for (const plain of [false, true]) {
+  test(`a message and a block of code are copied as they were written${plain ? ", also over plain http" : ""}`, async ({ page, context }) => {
+    // Browsers have no clipboard for a page that came over plain http from another machine.
+    if (plain) await context.addInitScript(() => Object.defineProperty(Navigator.prototype, "clipboard", { value: undefined }));
+    else await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+    await newcomer(page);
+    await ask(page, "MARKDOWN");
+    const answer = said(page, "moat");
+    await expect(rendered(answer).locator("blockquote")).toBeVisible();
+    expect(await page.evaluate(() => navigator.clipboard === undefined)).toBe(plain);
+    const code = /```rust\n([^`]*)```/.exec(MARKDOWN)![1];
+    for (const [button, text] of [[answer.locator(".code").getByRole("button", { name: "Copy" }), code], [answer.locator(".actions").getByRole("button", { name: "Copy" }), MARKDOWN]] as const) {
+      await button.click();
+      await expect(button, "it says so").toHaveAttribute("data-done");
+      await expect(button).toBeFocused();
+      await box(page).fill("");
+      await page.keyboard.press("Control+V");
+      expect((await box(page).inputValue()).trimEnd()).toBe(text.trimEnd());
+    }
+  });
+}
