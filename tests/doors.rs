@@ -451,3 +451,8 @@ async fn a_browser_is_told_to_come_by_https_alone_where_that_is_the_address() {
         }
     }
 }
+
+#[test]
+fn what_a_page_still_reads_when_its_reader_has_gone_is_no_fault_of_ours() {
+    assert_eq!(moat::server::state::current().map(drop), Err(moat::error::AppError::Unavailable));
+}

@@ -13,7 +13,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     caller::Caller,
     config::Config,
-    db_error::internal,
     issuers::Issuers,
     jwt::Tokens,
     keys::Keys,
@@ -75,9 +74,13 @@ impl DerefMut for AppState {
     }
 }
 
-/// The state of the server that the current server function runs in.
+/// The state of the server that the current server function runs in. It is gone where whoever asked for a page has hung up
+/// while it was rendered: what the page was still reading finds out here, and nobody reads its error.
 pub fn current() -> Result<AppState, AppError> {
-    use_context::<AppState>().ok_or_else(|| internal("no state in this context"))
+    use_context::<AppState>().ok_or_else(|| {
+        tracing::debug!("no state in this context");
+        AppError::Unavailable
+    })
 }
 
 /// Who asks, as the middleware found out.

@@ -256,9 +256,6 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                     shown.update(|all| {
                         let above = all.len().saturating_sub(TRANSCRIPT_PAGE as usize);
                         all.drain(..above);
-                        if above > 0 {
-                            more.set(true);
-                        }
                     });
                     catch_up();
                 }
