@@ -18,6 +18,7 @@ use crate::{
     error::AppError,
     folders::page::{FolderPage, Folders},
     guide::page::{GuideIndex, GuideReader},
+    invitations::page::{Invitation, Invitations},
     projects::page::{GuestProject, ProjectPage},
     threads::page::{Chats, NewChat, OpenChat},
     transfer::page::Transfer,
@@ -95,6 +96,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/reset") view=Reset ssr=SsrMode::Async/>
                 <Route path=path!("/sent") view=Sent ssr=SsrMode::Async/>
                 <Route path=path!("/link") view=Link ssr=SsrMode::Async/>
+                <Route path=path!("/invitation") view=Invitation ssr=SsrMode::Async/>
                 <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
                 <Route path=path!("/account/address") view=Address ssr=SsrMode::Async/>
                 <Route path=path!("/account/password") view=Password ssr=SsrMode::Async/>
@@ -108,6 +110,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/workspaces") view=Workspaces ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place") view=WorkspaceHome ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/members") view=Members ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/invitations") view=Invitations ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/settings") view=Settings ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/projects/:id") view=ProjectPage ssr=SsrMode::Async/>
                 <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>

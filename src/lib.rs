@@ -5,8 +5,8 @@
 //! what a screen shows (`<room>/model.rs`), which a component draws (`<room>/page.rs`, `<room>/parts.rs`).
 //!
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
-//! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`] and
-//! [`projects`] (what people share, and who belongs), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
+//! [`projects`] and [`invitations`] (what people share, who belongs, and how they come), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -20,6 +20,7 @@ pub mod app;
 pub mod error;
 pub mod folders;
 pub mod guide;
+pub mod invitations;
 pub mod json;
 pub mod live;
 pub mod projects;

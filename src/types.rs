@@ -88,6 +88,10 @@ id!(
     ProjectId
 );
 id!(
+    /// `app.invitations.id`
+    InvitationId
+);
+id!(
     /// Made by the client, so that a request that is sent twice is stored once.
     ClientId
 );

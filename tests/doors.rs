@@ -68,7 +68,9 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
             .await;
         match (door.open, door.serves) {
             // Open, and nothing is there without a token, or without the switch.
-            (true, _) if ["/link", "/dev/outbox"].contains(&path.as_str()) => assert_eq!(answer.status, 404, "{path}"),
+            (true, _) if ["/link", "/invitation", "/dev/outbox"].contains(&path.as_str()) => {
+                assert_eq!(answer.status, 404, "{path}")
+            }
             (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, _) => assert_eq!(answer.status, StatusCode::OK, "{path}"),
             (false, Serves::App | Serves::Plain) => {

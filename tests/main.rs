@@ -10,6 +10,7 @@ mod answers;
 mod architecture;
 mod catalogue;
 mod doors;
+mod invitations;
 mod issuers;
 mod lanes;
 mod list;

@@ -813,6 +813,8 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("live", "select app.take_token('k', 1, '1 hour')"),
         ("live", "select app.sweep_accounts()"),
         ("live", "select app.sweep_workspaces()"),
+        ("mail", "select app.read_invitation('to a', null)"),
+        ("mail", "select app.accept_as_new('to a', 'phc')"),
         ("live", "select app.outside_user('issuer', 'of a@example.org', null, false)"),
     ] {
         assert_eq!(run(&mut conn, Job(reason), statement, None).await, refused(), "{reason}: {statement}");
@@ -832,6 +834,8 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         "select app.spend_tokens_of('00000000-0000-4000-8000-00000000000b')",
         "select app.try_code('90000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'code')",
         "select app.credential_of('00000000-0000-4000-8000-00000000000a')",
+        "select app.join_by('to d', '00000000-0000-4000-8000-00000000000d')",
+        "select app.read_invitation('to a', null)",
         "select app.make_personal('00000000-0000-4000-8000-00000000000a')",
         "select app.has_other_owner('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a')",
     ] {

@@ -22,6 +22,12 @@ pub const WORLD: &str = "
     insert into app.project_members (id, project_id, workspace_id, user_id, role) values
       ('ae000000-0000-4000-8000-00000000000a', 'ad000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000d', 'contributor'),
       ('ae000000-0000-4000-8000-00000000000b', 'ad000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000a', 'viewer');
+    insert into app.invitations (id, workspace_id, email, role, token_hash) values
+      ('a1000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'd@example.org', 'admin', 'to d'),
+      ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'a@example.org', 'admin', 'to a');
+    insert into app.invitation_projects (invitation_id, workspace_id, project_id, role) values
+      ('a1000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ad000000-0000-4000-8000-00000000000a', 'viewer'),
+      ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'af000000-0000-4000-8000-00000000000b', 'viewer');
 ";
 
 pub static CASES: &[Case] = &[
@@ -141,5 +147,62 @@ pub static CASES: &[Case] = &[
         "project_members.delete_definer",
         Owner,
         "select from app.after('delete from app.workspace_members where role = ''project_creator''', 'select count(*)::text from app.project_members where workspace_id = ''aa000000-0000-4000-8000-00000000000a''') n where n = '1'",
+    ),
+    case(
+        "invitations.select_manager",
+        Owner,
+        ("select from app.invitations where id = 'a1000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.invitations where id = 'a1000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case_as(
+        "invitations.insert_manager",
+        (Owner, "insert into app.invitations (email, role) values ('x@example.org', 'admin')", 1),
+        (Member, "insert into app.invitations (email, role) values ('x@example.org', 'admin')", None),
+    ),
+    case(
+        "invitations.update_manager",
+        Owner,
+        ("update app.invitations set expires_at = now()", 1),
+        ("update app.invitations set expires_at = now()", Some(1)),
+    ),
+    case(
+        "invitations.delete_manager",
+        Owner,
+        ("delete from app.invitations", 1),
+        ("delete from app.invitations", Some(1)),
+    ),
+    case(
+        "invitation_projects.select_manager",
+        Owner,
+        ("select from app.invitation_projects where invitation_id = 'a1000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.invitation_projects where invitation_id = 'a1000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case_as(
+        "invitation_projects.insert_manager",
+        (
+            Owner,
+            "with made as (insert into app.projects (id, name) values ('a9000000-0000-4000-8000-00000000000a', 'x')) insert into app.invitation_projects (invitation_id, project_id, role) values ('a1000000-0000-4000-8000-00000000000a', 'a9000000-0000-4000-8000-00000000000a', 'viewer')",
+            1,
+        ),
+        (
+            Member,
+            "insert into app.invitation_projects (invitation_id, project_id, role) values ('a1000000-0000-4000-8000-00000000000b', 'ad000000-0000-4000-8000-00000000000b', 'viewer')",
+            None,
+        ),
+    ),
+    definer(
+        "invitations.select_definer",
+        Job("sign_in"),
+        "select from app.read_invitation('to a', null) r where r.state = 'good'",
+    ),
+    definer(
+        "invitations.update_definer",
+        User,
+        "select from app.after('select app.accept_invitation(''to a'')', 'select count(*)::text from app.invitations where accepted_at is not null') n where n = '1'",
+    ),
+    definer(
+        "invitation_projects.select_definer",
+        Job("sign_in"),
+        "select from app.read_invitation('to a', null) r where r.projects is not null",
     ),
 ];

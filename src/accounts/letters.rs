@@ -101,6 +101,14 @@ pub fn letter(what: &str, origin: &str, token: &str) -> Option<Letter> {
                  If it was not you, set another one: {origin}/reset"
             ),
         ),
+        "invitation" => (
+            "You are invited",
+            format!(
+                "Somebody invites you to work with them at {origin}.\n\n\
+                 To see who and where, and to join, open this link:\n\n{origin}/invitation?t={token}\n\n\
+                 The link is for this address alone. It works once, for 7 days. If you do not want to join, do nothing."
+            ),
+        ),
         _ => return None,
     };
     Some(Letter { subject: subject.into(), text: format!("{text}\n") })

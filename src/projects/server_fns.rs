@@ -50,6 +50,8 @@ pub async fn make_project(project: ProjectId, name: String) -> Result<(), AppErr
     use crate::server::lanes;
     let name = model::name(&name)?;
     let mut lane = lanes::workspace().await?;
+    // A guest is in no workspace, and is told so before the policy refuses.
+    crate::workspaces::sql::workspace(&mut lane).await?;
     sql::make(&mut lane, project, &name).await?;
     lane.commit().await
 }

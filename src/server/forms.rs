@@ -10,7 +10,10 @@ use axum::{
 };
 
 use super::{router, state::AppState, wire};
-use crate::{error::AppError, ui::form::FormBack};
+use crate::{
+    error::AppError,
+    ui::form::{FormAnswer, FormBack},
+};
 
 /// What a form may ask for, and the server function that does it.
 pub const FORMS: &[(&str, &str)] = &[
@@ -61,6 +64,12 @@ pub const FORMS: &[(&str, &str)] = &[
     ("leave-workspace", "/api/moat/workspaces/server_fns/leave_workspace"),
     ("set-role", "/api/moat/workspaces/server_fns/set_member_role"),
     ("remove-member", "/api/moat/workspaces/server_fns/remove_member"),
+    ("invite", "/api/moat/invitations/server_fns/invite"),
+    ("resend-invitation", "/api/moat/invitations/server_fns/resend_invitation"),
+    ("set-invited-role", "/api/moat/invitations/server_fns/set_invited_role"),
+    ("revoke-invitation", "/api/moat/invitations/server_fns/revoke_invitation"),
+    ("accept-invitation", "/api/moat/invitations/server_fns/accept_invitation"),
+    ("accept-as-new", "/api/moat/invitations/server_fns/accept_as_new"),
     ("make-project", "/api/moat/projects/server_fns/make_project"),
     ("change-project", "/api/moat/projects/server_fns/change_project"),
     ("archive-project", "/api/moat/projects/server_fns/archive_project"),
@@ -69,6 +78,9 @@ pub const FORMS: &[(&str, &str)] = &[
     ("set-person-role", "/api/moat/projects/server_fns/set_person_role"),
     ("remove-person", "/api/moat/projects/server_fns/remove_person"),
 ];
+
+/// Those whose page shows what came of them, which may be a secret that no address should carry.
+const SHOWN: &[&str] = &["invite", "resend-invitation"];
 
 /// Says that a script sends the form and stays on the page.
 const BY_SCRIPT: &str = "x-moat-form";
@@ -99,6 +111,15 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     }
 
     match answer {
+        Ok(answer) if answer.status().is_success() && SHOWN.contains(name) => {
+            let Ok(json) = to_bytes(answer.into_body(), BODY_MAX).await else {
+                return AppError::TooLarge.into_response();
+            };
+            let mut page = page_again(parts);
+            let json = String::from_utf8_lossy(&json).into_owned();
+            page.extensions_mut().insert(FormAnswer { form: name, json });
+            router::render_page(&state, page).await
+        }
         Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
             let here = HeaderValue::from_str(parts.uri.path()).unwrap_or(HeaderValue::from_static("/"));
             let next = answer.headers().get(header::LOCATION).cloned().unwrap_or(here);
@@ -117,10 +138,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let retry = error.retry_after();
             let back = FormBack { form: (*name).to_owned(), error, fields: typed(&bytes) };
-            let mut page = Request::new(Body::empty());
-            *page.uri_mut() = parts.uri.path().parse().unwrap_or_default();
-            *page.headers_mut() = parts.headers;
-            *page.extensions_mut() = parts.extensions;
+            let mut page = page_again(parts);
             page.extensions_mut().insert(back);
             let mut response = router::render_page(&state, page).await;
             if response.status() == StatusCode::OK {
@@ -132,6 +150,15 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             response
         }
     }
+}
+
+/// A request for the page that a form stood on.
+fn page_again(parts: axum::http::request::Parts) -> Request {
+    let mut page = Request::new(Body::empty());
+    *page.uri_mut() = parts.uri.path().parse().unwrap_or_default();
+    *page.headers_mut() = parts.headers;
+    *page.extensions_mut() = parts.extensions;
+    page
 }
 
 /// The same for a form that a script sent in the page's place: where to go next, if anywhere, or the error, as JSON.

@@ -106,6 +106,11 @@ pub async fn limit_mail(state: &AppState, email: &str) -> Result<Tries, AppError
     limit(state, &[("mail-from", &place(), 30, 20.0), ("mail-to", email, 5, 300.0)]).await
 }
 
+/// One invitation by this person to this address.
+pub async fn limit_invitation(state: &AppState, by: UserId, email: &str) -> Result<Tries, AppError> {
+    limit(state, &[("invite-by", &by.to_string(), 300, 30.0), ("invite-to", email, 10, 600.0)]).await
+}
+
 /// One text message to this number.
 pub async fn limit_code(state: &AppState, phone: &str) -> Result<Tries, AppError> {
     limit(state, &[("code-from", &place(), 10, 60.0), ("code-to", phone, 5, 1800.0)]).await

@@ -23,6 +23,19 @@ pub fn form_back(forms: &[&str]) -> Option<FormBack> {
     json::shared(use_context::<FormBack>).filter(|back| forms.contains(&back.form.as_str()))
 }
 
+/// What a form's server function gave back, where its page shows that: the form, and the answer's JSON.
+#[derive(Clone)]
+pub struct FormAnswer {
+    pub form: &'static str,
+    pub json: String,
+}
+
+/// What came back from one of these forms. Plain pages alone show it.
+pub fn form_answer<T: serde::de::DeserializeOwned>(forms: &[&str]) -> Option<T> {
+    let answer = use_context::<FormAnswer>().filter(|answer| forms.contains(&answer.form))?;
+    serde_json::from_str(&answer.json).ok()
+}
+
 /// A labelled input with its own error below it.
 #[component]
 pub fn Field(

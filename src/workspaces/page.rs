@@ -77,7 +77,7 @@ fn line(place: Place) -> impl IntoView {
 }
 
 /// Draws a page for the workspace in its address, under its name.
-fn with_workspace<V: IntoView + 'static>(
+pub fn with_workspace<V: IntoView + 'static>(
     title: &'static str,
     draw: impl FnOnce(Workspace) -> V + Send + 'static,
 ) -> impl IntoView {
@@ -148,6 +148,9 @@ pub fn Members() -> impl IntoView {
         let place = place();
         view! {
             <FormError error fields=&[]/>
+            {(workspace.role.manages() && !workspace.personal).then(|| view! {
+                <p><a class="button primary" href=format!("/w/{place}/invitations")>"Invite people"</a></p>
+            })}
             <form method="get" class="filters" role="search">
                 <label>"Search"<input type="search" name="q" value=wanted.search.clone()/></label>
                 <label>"Role"<select name="role">
