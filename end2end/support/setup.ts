@@ -60,6 +60,7 @@ export default async function setup(): Promise<() => Promise<void>> {
   // The workers inherit these.
   process.env.MOAT_E2E_URL = url;
   process.env.MOAT_E2E_MODEL = model.url;
+  process.env.MOAT_E2E_DATA = data;
   return stopAndLook;
 }
 

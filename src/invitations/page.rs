@@ -69,7 +69,7 @@ fn Told(told: Vec<Invited>) -> impl IntoView {
             Outcome::Link(link) => Some(view! { <p><code class="secret">{link}</code></p> }),
             _ => None,
         };
-        view! { <li><div><p>{email}</p><p class="quiet" class:bad=bad>{text}</p>{link}</div></li> }
+        view! { <li><div><p>{email}</p><p class="field-note" class:bad=bad>{text}</p>{link}</div></li> }
     };
     view! {
         <section role="status">
@@ -223,7 +223,9 @@ fn Offered(offer: Offer, token: String, error: Option<AppError>) -> impl IntoVie
     let Offer { workspace, projects, role, inviter, email, reader, place, .. } = offer;
     let by = inviter.map_or_else(|| "You are invited".to_owned(), |name| format!("{name} invites you"));
     let into = match role {
-        Some(role) => format!("{by} to the workspace as {}.", role.called().to_lowercase()),
+        Some(MemberRole::Owner) => format!("{by} to the workspace as an owner."),
+        Some(MemberRole::Admin) => format!("{by} to the workspace as an admin."),
+        Some(MemberRole::ProjectCreator) => format!("{by} to the workspace as a member."),
         None => format!("{by} as a guest. You will see nothing else of the workspace."),
     };
     let many = !projects.is_empty();

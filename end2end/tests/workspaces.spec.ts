@@ -1,0 +1,197 @@
+// People come into a workspace and go, and no browser ever handles its id.
+import { execFileSync } from "node:child_process";
+import { type BrowserContext, type Page } from "@playwright/test";
+import { expect, test, refused } from "../support/test";
+import { PASSWORD, ask, fresh, freshEmail, letter, newcomer } from "../support/steps";
+
+/** Everything that goes out of and into a browser, and all that it keeps. */
+function record(context: BrowserContext): () => Promise<[string, string][]> {
+  const seen: [string, string][] = [];
+  const reading: Promise<void>[] = [];
+  const headers = (all: Record<string, string>) => Object.entries(all).map(([name, value]) => `${name}: ${value}`).join("\n");
+  context.on("request", (request) => {
+    seen.push(["address", request.url()], ["headers sent", headers(request.headers())], ["sent", request.postData() ?? ""]);
+  });
+  context.on("response", (response) => {
+    reading.push(response.allHeaders().then((all) => void seen.push(["headers got", headers(all)]), () => {}));
+    if (/\/(live\?|pkg\/)/.test(response.url())) return;
+    // A redirect has no body, and a page that was left has none any more.
+    reading.push(response.text().then((body) => void seen.push(["got", body]), () => {}));
+  });
+  // The event stream has no end: what comes in is read where the page reads it.
+  void context.addInitScript(() => {
+    const all: string[] = ((window as unknown as { heard: string[] }).heard = []);
+    const Real = window.EventSource;
+    window.EventSource = class extends Real {
+      constructor(url: string | URL, options?: EventSourceInit) {
+        super(url, options);
+        this.addEventListener("message", (event) => all.push(String((event as MessageEvent).data)));
+      }
+    };
+  });
+  return async () => {
+    await Promise.all(reading);
+    for (const page of context.pages()) {
+      const kept = await page.evaluate(() => ({
+        dom: document.documentElement.outerHTML,
+        local: JSON.stringify({ ...localStorage }),
+        session: JSON.stringify({ ...sessionStorage }),
+        cookies: document.cookie,
+        heard: ((window as unknown as { heard?: string[] }).heard ?? []).join("\n"),
+      }));
+      seen.push(...Object.entries(kept));
+    }
+    seen.push(["cookies", JSON.stringify((await context.cookies()).filter((cookie) => !cookie.httpOnly))]);
+    return seen;
+  };
+}
+
+/** Ids of all workspaces there are, in every spelling that they could travel in. */
+function spellings(): string[] {
+  const env = { ...process.env, MOAT_DATA: process.env.MOAT_E2E_DATA };
+  const url = execFileSync(process.env.MOAT_BIN!, ["db", "url", "--role", "super"], { env }).toString().trim();
+  const ids = execFileSync("psql", ["-qXAt", url, "-c", "select id from app.workspaces"]).toString().trim().split("\n");
+  expect(ids.length).toBeGreaterThan(3);
+  return ids.flatMap((id) => {
+    const bare = id.replaceAll("-", "");
+    const bytes = Buffer.from(bare, "hex");
+    const base64 = [bytes, ...[0, 1, 2].map((shift) => Buffer.from(" ".repeat(shift) + id))].map((part) => part.toString("base64"));
+    // Of a text inside another the first and the last letters depend on what stands beside it.
+    const inner = base64.map((text, n) => (n === 0 ? text.replace(/=+$/, "") : text.slice(4, -4)));
+    return [id, id.toUpperCase(), bare, id.replaceAll("-", "%2D"), ...inner, ...inner.map((text) => text.replaceAll("+", "-").replaceAll("/", "_"))];
+  });
+}
+
+async function invite(page: Page, emails: string[], role: string): Promise<void> {
+  await page.getByLabel("E-mail addresses").fill(emails.join(", "));
+  await page.getByLabel("As", { exact: true }).first().selectOption(role);
+  await page.getByRole("button", { name: "Invite", exact: true }).click();
+  for (const email of emails) {
+    await expect(page.getByRole("status").getByRole("listitem").filter({ hasText: email })).toContainText("A mail is on its way.");
+  }
+}
+
+async function linkOf(page: Page, email: string): Promise<string> {
+  const text = (await (await letter(page, email, "You are invited")).textContent()) ?? "";
+  return new URL(/http\S+\/invitation\?t=[\w-]+/.exec(text)![0]).href;
+}
+
+test("an owner invites three people, gives them work, removes one, and no browser handles the workspace's id", async ({ page, context, another, complaints }) => {
+  complaints.allow(refused(404), refused(410));
+  const traffic = [record(context)];
+  const owner = await newcomer(page);
+  const name = fresh("Acme");
+  await page.goto("/workspaces");
+  await page.getByLabel("Name").fill(name);
+  await page.getByRole("button", { name: "Make workspace" }).click();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText(name);
+  const here = new URL(page.url()).pathname;
+  await page.getByLabel("Name").fill("Plan");
+  await page.getByRole("button", { name: "Make project" }).click();
+  await expect(page.getByRole("link", { name: "Plan" })).toBeVisible();
+
+  const [bob, cy, dee] = [freshEmail("bob"), freshEmail("cy"), freshEmail("dee")];
+  await page.goto(`${here}/invitations`);
+  await invite(page, [bob, cy], "project_creator");
+  await invite(page, [dee], "admin");
+  const [toBob, toCy, toDee] = [await linkOf(page, bob), await linkOf(page, cy), await linkOf(page, dee)];
+
+  // Bob has an account and is signed out; Cy and Dee have none.
+  const bobs = await (await another()).newPage();
+  traffic.push(record(bobs.context()));
+  await newcomer(bobs, bob);
+  await bobs.context().clearCookies();
+  await bobs.goto(toBob);
+  await bobs.getByRole("link", { name: "Sign in" }).click();
+  await bobs.getByLabel("Password").fill(PASSWORD);
+  await bobs.getByLabel("E-mail").fill(bob);
+  await bobs.getByRole("button", { name: "Sign in" }).click();
+  await bobs.getByRole("button", { name: `Join ${name}` }).click();
+  await expect(bobs.getByRole("heading", { level: 1 })).toHaveText(name);
+  // Without a script.
+  const cys = await (await another({ javaScriptEnabled: false })).newPage();
+  await cys.goto(toCy);
+  await cys.getByLabel("Choose a password").fill(PASSWORD);
+  await cys.getByRole("button", { name: /join/ }).click();
+  await expect(cys.getByRole("heading", { level: 1 })).toHaveText(name);
+  // The owner opens Dee's link: it is not theirs.
+  await page.goto(toDee);
+  await expect(page.getByText(`You are signed in as ${owner}`)).toBeVisible();
+  const dees = await (await another()).newPage();
+  traffic.push(record(dees.context()));
+  await dees.goto(toDee);
+  await dees.getByLabel("Choose a password").fill(PASSWORD);
+  await dees.getByRole("button", { name: /join/ }).click();
+  await expect(dees.getByRole("heading", { level: 1 })).toHaveText(name);
+  await dees.goto(toDee);
+  await expect(dees.getByRole("heading", { level: 1 })).toHaveText("This invitation was used already");
+
+  await page.goto(here);
+  await page.getByRole("link", { name: "Plan" }).click();
+  for (const email of [bob, cy]) {
+    await page.getByLabel("Add a member of the workspace").fill(email);
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await expect(page.getByRole("listitem").filter({ hasText: email })).toBeVisible();
+  }
+  await page.goto(`${here}/members`);
+  await page.getByLabel(`Role of ${cy}`, { exact: true }).selectOption("admin");
+  await page.getByRole("button", { name: `Save the role of ${cy}` }).click();
+  await expect(page.getByLabel(`Role of ${cy}`, { exact: true })).toHaveValue("admin");
+
+  const his = new URL(bobs.url()).pathname;
+  await bobs.goto(his);
+  await bobs.getByRole("link", { name: "Plan" }).click();
+  await expect(bobs.getByRole("heading", { level: 1 })).toHaveText("Plan");
+  const saved = bobs.url();
+  const second = await bobs.context().newPage();
+  await ask(second, "Still here?");
+  await page.getByLabel(`Remove ${bob}`, { exact: true }).click();
+  await page.getByRole("button", { name: `Remove ${bob}`, exact: true }).last().click();
+  await expect(page.getByText(bob)).toHaveCount(0);
+  // Their next click, and what they have saved.
+  await bobs.getByRole("link", { name: "The workspace" }).click();
+  await expect(bobs.getByRole("heading", { level: 1 })).toHaveText("Nothing here");
+  await bobs.goto(saved);
+  await expect(bobs.getByRole("heading", { level: 1 })).toHaveText("Nothing here");
+  await bobs.goto("/workspaces");
+  await expect(bobs.getByText(name)).toHaveCount(0);
+  // Their own chats are as they were.
+  await second.reload();
+  await expect(second.getByRole("article").first()).toContainText("Still here?");
+
+  const seen = (await Promise.all(traffic.map((all) => all()))).flat();
+  expect(seen.length).toBeGreaterThan(200);
+  // What is looked for could be found: the owner's own place is.
+  const place = here.split("/")[2]!;
+  for (const where of ["address", "got", "headers sent", "dom"]) {
+    expect(seen.some(([part, text]) => part === where && text.includes(place)), where).toBe(true);
+  }
+  for (const spelling of spellings()) {
+    expect(seen.filter(([, text]) => text.includes(spelling)).map(([where, text]) => `${where}: ${text.slice(0, 200)}`), spelling).toEqual([]);
+  }
+});
+
+test("the pages of a workspace have nothing that axe finds", async ({ page }) => {
+  const { default: AxeBuilder } = await import("@axe-core/playwright");
+  await newcomer(page);
+  await page.goto("/workspaces");
+  await page.getByLabel("Name").fill(fresh("Acme"));
+  await page.getByRole("button", { name: "Make workspace" }).click();
+  await expect(page.getByRole("heading", { name: "Projects" })).toBeVisible();
+  const here = new URL(page.url()).pathname;
+  await page.getByLabel("Name").fill("Plan");
+  await page.getByRole("button", { name: "Make project" }).click();
+  await page.getByRole("link", { name: "Plan" }).click();
+  const project = new URL(page.url()).pathname;
+  for (const width of [1440, 390]) {
+    await page.setViewportSize({ width, height: 900 });
+    for (const scheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      for (const path of ["/workspaces", here, `${here}/members`, `${here}/invitations`, `${here}/settings`, project]) {
+        await page.goto(path);
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        expect(violations.map((v) => `${path} ${scheme} ${width}: ${v.id} ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);
+      }
+    }
+  }
+});
