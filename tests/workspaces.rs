@@ -291,6 +291,37 @@ async fn fifty_demotions_at_the_same_moment_leave_one_owner() {
 }
 
 #[tokio::test]
+async fn of_two_owners_who_demote_each_other_at_the_same_moment_one_stays() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let his = join(&app, &place, &bob, "owner").await;
+    let lanes = app.db.lanes(2);
+    let (mut hers, mut other) = (ada.opening(), bob.opening());
+    (hers.place, other.place) = (Some(place.parse().unwrap()), Some(his.parse().unwrap()));
+    let mut first = lanes.workspace(&hers).await.unwrap();
+    let mut second = lanes.workspace(&other).await.unwrap();
+    sql::set_role(&mut first, his.parse().unwrap(), MemberRole::Admin).await.unwrap();
+    // The second has looked, or waits to look, before the first is there for all to see.
+    let over = std::cell::Cell::new(false);
+    let (done, ()) = tokio::join!(
+        async {
+            let done = sql::set_role(&mut second, place.parse().unwrap(), MemberRole::Admin).await;
+            over.set(true);
+            done
+        },
+        async {
+            app.until("it waits or is through", async || (over.get() || app.waiting().await > 0).then_some(())).await;
+            first.commit().await.unwrap();
+        }
+    );
+    assert!(matches!(done, Err(AppError::Conflict { .. } | AppError::Forbidden)), "{done:?}");
+    let rows = members(&app, &ada, &place, &[]).await;
+    let roles: Vec<_> = rows.iter().map(|row| row["role"].as_str().unwrap()).collect();
+    assert_eq!(roles, ["owner", "admin"]);
+}
+
+#[tokio::test]
 async fn whoever_is_removed_is_out_at_their_next_request_by_every_door() {
     let app = App::new().await;
     let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
