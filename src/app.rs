@@ -12,6 +12,7 @@ use leptos_router::{
 
 use crate::{
     accounts::{
+        operations::Operations,
         page::{Home, Link, Outbox, Reset, Sent, SignIn, SignInByCode, SignInByLink, SignInByPhone, SignUp},
         settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
     },
@@ -107,6 +108,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/folders") view=Folders ssr=SsrMode::Async/>
                 <Route path=path!("/folders/:id") view=FolderPage ssr=SsrMode::Async/>
                 <Route path=path!("/import") view=Transfer ssr=SsrMode::Async/>
+                <Route path=path!("/operations") view=Operations ssr=SsrMode::Async/>
                 <Route path=path!("/workspaces") view=Workspaces ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place") view=WorkspaceHome ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/members") view=Members ssr=SsrMode::Async/>

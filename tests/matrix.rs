@@ -814,6 +814,7 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         ("live", "select app.sweep_accounts()"),
         ("live", "select app.sweep_workspaces()"),
         ("mail", "select app.read_invitation('to a', null)"),
+        ("sign_in", "select app.operate('a@example.org', 'banned', true)"),
         ("mail", "select app.accept_as_new('to a', 'phc')"),
         ("live", "select app.outside_user('issuer', 'of a@example.org', null, false)"),
     ] {
@@ -836,6 +837,9 @@ async fn a_lane_for_one_reason_cannot_do_the_work_of_another() {
         "select app.credential_of('00000000-0000-4000-8000-00000000000a')",
         "select app.join_by('to d', '00000000-0000-4000-8000-00000000000d')",
         "select app.read_invitation('to a', null)",
+        "select app.operate('a@example.org', null, true)",
+        "update app.users set superuser = true",
+        "update app.users set status = 'banned'",
         "select app.make_personal('00000000-0000-4000-8000-00000000000a')",
         "select app.has_other_owner('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a')",
     ] {

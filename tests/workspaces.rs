@@ -2,7 +2,9 @@
 
 use axum::http::{StatusCode, header};
 use moat::{
+    accounts,
     error::AppError,
+    server::lanes::Reason,
     types::{MemberId, MemberRole, PlaceId},
     workspaces::{model::Wanted, sql},
 };
@@ -557,6 +559,16 @@ async fn the_search_for_projects_finds_what_the_plain_query_finds_and_no_other_w
     assert_eq!(found(&bob, &his, "numbers").await, ["Numbers too"]);
     assert_eq!(found(&bob, &member, "numbers").await, Vec::<String>::new(), "he is in no project there");
     assert_eq!(found(&ada, &place, "\"").await, Vec::<String>::new());
+    // The function itself gives nothing away that the policies would.
+    let lanes = app.db.lanes(1);
+    let mut opening = bob.opening();
+    opening.place = Some(member.parse().unwrap());
+    let mut lane = lanes.workspace(&opening).await.unwrap();
+    let given: i64 = sqlx::query_scalar("select count(*) from app.search_projects('numbers', 10)")
+        .fetch_one(lane.conn())
+        .await
+        .unwrap();
+    assert_eq!(given, 0);
 }
 
 #[tokio::test]
@@ -612,4 +624,67 @@ async fn a_lane_without_a_place_is_in_no_workspace_and_one_with_a_foreign_place_
     assert_eq!(lanes.workspace(&stranger).await.map(drop), Err(AppError::NotFound));
     opening.issued_at -= 10_000_000;
     assert_eq!(lanes.workspace(&opening).await.map(drop), Err(AppError::Unauthenticated));
+}
+
+#[tokio::test]
+async fn a_super_user_decides_who_gets_in_and_reads_nothing_that_is_theirs() {
+    let app = App::new().await;
+    let [ada, bob, eve] = ["ada", "bob", "eve"].map(|n| format!("{n}@example.org"));
+    let (ada, bob, eve) = (app.sign_up(&ada).await, app.sign_up(&bob).await, app.sign_up(&eve).await);
+    let place = make(&app, &bob, "Secret").await;
+    project(&app, &bob, &place, "Plan").await;
+    let client = Uuid::new_v4().to_string();
+    let started = app
+        .call(Some(&bob), "threads/server_fns/start_thread", &[("client", &client), ("text", "for nobody else")])
+        .await;
+    let thread = started.json()["thread"].as_str().unwrap().to_owned();
+    let mut lane = app.state.lanes.service(Reason::Operate).await.unwrap();
+    assert!(accounts::sql::operate(&mut lane, "ada@example.org", None, Some(true)).await.unwrap());
+    assert!(!accounts::sql::operate(&mut lane, "nobody@example.org", None, Some(true)).await.unwrap());
+    lane.commit().await.unwrap();
+
+    const FIND: &str = "accounts/server_fns/find_accounts";
+    const SET: &str = "accounts/server_fns/set_account_status";
+    let found = app.call(Some(&ada), FIND, &[("search", "BOB")]).await.json();
+    assert_eq!((found.as_array().unwrap().len(), &found[0]["email"]), (1, &json!("bob@example.org")));
+    // Nothing of what is private or in a workspace, by a door or by a query in their own lane.
+    let read = [("thread", thread.as_str())];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/read_thread", &read).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.page(Some(&ada), &format!("/chat/{thread}")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.page(Some(&ada), &format!("/w/{place}")).await.status, StatusCode::NOT_FOUND);
+    let mut lane = app.state.lanes.user(&ada.opening()).await.unwrap();
+    for table in ["threads", "messages", "generations", "workspaces", "projects", "workspace_members", "invitations"] {
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from app.{table}")))
+            .fetch_one(lane.conn())
+            .await
+            .unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+    drop(lane);
+    // To everybody else there is no such page.
+    let nobody = Uuid::new_v4().to_string();
+    for fields in [&[][..], &[("search", "bob")]] {
+        assert_eq!(app.call(Some(&eve), FIND, fields).await.status, StatusCode::NOT_FOUND);
+    }
+    for user in [&bob.id.to_string(), &nobody] {
+        let tried = app.call(Some(&eve), SET, &[("user", user), ("status", "banned")]).await;
+        assert_eq!(tried.status, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(app.page(Some(&eve), "/operations").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.page(Some(&ada), "/operations").await.status, StatusCode::OK);
+    // A banned person's next request fails, and they are let in again.
+    let set = async |user: &Person, status: &str| {
+        app.call(Some(&ada), SET, &[("user", &user.id.to_string()), ("status", status)]).await.status
+    };
+    assert_eq!(set(&bob, "banned").await, StatusCode::OK);
+    assert_eq!(app.call(Some(&bob), "threads/server_fns/read_thread", &read).await.status, StatusCode::UNAUTHORIZED);
+    assert_ne!(app.sign_in("bob@example.org", crate::harness::PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(set(&bob, "active").await, StatusCode::OK);
+    assert_eq!(app.sign_in("bob@example.org", crate::harness::PASSWORD).await.status, StatusCode::OK);
+    assert_eq!(set(&ada, "banned").await, StatusCode::NOT_FOUND, "a super user is changed on the command line");
+    // Who has been one reads no list any more.
+    let mut lane = app.state.lanes.service(Reason::Operate).await.unwrap();
+    accounts::sql::operate(&mut lane, "ada@example.org", None, Some(false)).await.unwrap();
+    lane.commit().await.unwrap();
+    assert_eq!(app.call(Some(&ada), FIND, &[]).await.status, StatusCode::NOT_FOUND);
 }

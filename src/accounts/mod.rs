@@ -10,6 +10,7 @@ pub mod deliver;
 #[cfg(feature = "ssr")]
 pub mod letters;
 pub mod model;
+pub mod operations;
 pub mod page;
 pub mod server_fns;
 pub mod settings;

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::zones;
 use crate::{
     error::AppError,
-    types::{LinkState, Purpose, SessionId},
+    types::{LinkState, Purpose, SessionId, UserId, UserStatus},
 };
 
 /// The shortest password, in characters.
@@ -50,6 +50,26 @@ pub struct Letter {
     pub subject: String,
     pub text: String,
 }
+
+/// An account as a super user finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    pub id: UserId,
+    pub email: String,
+    pub name: String,
+    pub status: UserStatus,
+    pub superuser: bool,
+}
+
+/// What an account can be.
+pub const STATUSES: [UserStatus; 6] = [
+    UserStatus::Invited,
+    UserStatus::Waitlist,
+    UserStatus::Active,
+    UserStatus::Inactive,
+    UserStatus::Banned,
+    UserStatus::Archived,
+];
 
 /// One in the developer's outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

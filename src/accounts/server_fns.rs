@@ -2,10 +2,10 @@
 
 use leptos::prelude::*;
 
-use super::model::{Account, LinkView, Me, Posted, SessionRow, Ways};
+use super::model::{Account, AccountRow, LinkView, Me, Posted, SessionRow, Ways};
 use crate::{
     error::AppError,
-    types::{AskId, SessionId},
+    types::{AskId, SessionId, UserId, UserStatus},
     ui::{keys::Keys, theme::Theme},
 };
 
@@ -487,4 +487,30 @@ pub async fn erase_account(name: String, password: String) -> Result<(), AppErro
 #[server]
 pub async fn read_outbox() -> Result<Vec<Posted>, AppError> {
     crate::server::mailer::outbox()
+}
+
+/// Accounts, for a super user; to everybody else there is nothing here.
+#[server]
+pub async fn find_accounts(
+    #[server(default)] search: String,
+    status: Option<UserStatus>,
+) -> Result<Vec<AccountRow>, AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::user().await?;
+    let rows = sql::find_accounts(&mut lane, search.trim().replace('\0', "").as_str(), status, 200).await?;
+    lane.commit().await?;
+    Ok(rows)
+}
+
+/// Lets somebody in, or keeps them out.
+#[server]
+pub async fn set_account_status(user: UserId, status: UserStatus) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::user().await?;
+    sql::set_account_status(&mut lane, user, status).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
 }

@@ -1,8 +1,8 @@
 use crate::{
-    accounts::model::{Account, Me, SessionRow},
+    accounts::model::{Account, AccountRow, Me, SessionRow},
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
-    types::{AskId, LinkState, Purpose, SessionId, UserId},
+    types::{AskId, LinkState, Purpose, SessionId, UserId, UserStatus},
 };
 
 /// What became of a refresh token.
@@ -366,4 +366,45 @@ pub async fn revoke_others(lane: &mut UserLane, here: Option<SessionId>) -> Resu
         .execute(lane.conn())
         .await?;
     Ok(())
+}
+
+/// Accounts whose address or name has these letters, the newest first. For super users.
+pub async fn find_accounts(
+    lane: &mut UserLane,
+    query: &str,
+    status: Option<UserStatus>,
+    limit: i32,
+) -> Result<Vec<AccountRow>, AppError> {
+    let rows: Vec<(UserId, String, String, UserStatus, bool)> =
+        sqlx::query_as("select id, email, name, status, superuser from app.find_accounts($1, $2, $3)")
+            .bind(query)
+            .bind(status.map_or("", UserStatus::as_str))
+            .bind(limit)
+            .fetch_all(lane.conn())
+            .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, email, name, status, superuser)| AccountRow { id, email, name, status, superuser })
+        .collect())
+}
+
+/// Gives an account another status. For super users.
+pub async fn set_account_status(lane: &mut UserLane, user: UserId, status: UserStatus) -> Result<(), AppError> {
+    sqlx::query("select app.set_account_status($1, $2)").bind(user).bind(status).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// What the command line says about an account; false where nobody has this address.
+pub async fn operate(
+    lane: &mut ServiceLane,
+    email: &str,
+    status: Option<UserStatus>,
+    superuser: Option<bool>,
+) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.operate($1, $2, $3)")
+        .bind(email)
+        .bind(status)
+        .bind(superuser)
+        .fetch_one(lane.conn())
+        .await?)
 }

@@ -16,12 +16,12 @@ use super::{
     demo,
     issuers::Issuers,
     jobs, keys,
-    lanes::{self, Lanes},
+    lanes::{self, Lanes, Reason},
     postgres, router,
     state::AppState,
     telemetry,
 };
-use crate::accounts;
+use crate::{accounts, types::UserStatus};
 
 /// Private AI chat in which Postgres itself is the wall between people.
 ///
@@ -63,6 +63,17 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Let somebody in or keep them out, or make them a super user, who does that in the browser at /operations.
+    User {
+        /// Their address.
+        email: String,
+        /// What their account is: only somebody active gets in.
+        #[arg(long, value_enum)]
+        status: Option<AccountStatus>,
+        /// Whether they are a super user. It shows them accounts, and nothing that is in them.
+        #[arg(long = "super", value_name = "true|false")]
+        superuser: Option<bool>,
+    },
     /// About the database.
     Db {
         #[command(subcommand)]
@@ -78,6 +89,15 @@ enum DbCommand {
         #[arg(long, value_enum)]
         role: Option<DbRole>,
     },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum AccountStatus {
+    Waitlist,
+    Active,
+    Inactive,
+    Banned,
+    Archived,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,6 +129,12 @@ impl Cli {
                         }
                         Command::Adopt { from, issuer, by_address, dry_run } => {
                             adopt_old(self.config, from, adopt::How { issuer, by_address, dry_run }).await
+                        }
+                        Command::User { email, status, superuser } => {
+                            with_database(self.config, |state, _| async move {
+                                operate(&state, &email, status, superuser).await
+                            })
+                            .await
                         }
                         Command::Db { command: DbCommand::Url { role } } => url(&self.config, role).await,
                     }
@@ -281,6 +307,29 @@ async fn adopt_old(config: Config, from: Option<String>, mut how: adopt::How) ->
         ));
     }
     Ok(())
+}
+
+async fn operate(
+    state: &AppState,
+    email: &str,
+    status: Option<AccountStatus>,
+    superuser: Option<bool>,
+) -> Result<String, Stop> {
+    let status = status.map(|status| match status {
+        AccountStatus::Waitlist => UserStatus::Waitlist,
+        AccountStatus::Active => UserStatus::Active,
+        AccountStatus::Inactive => UserStatus::Inactive,
+        AccountStatus::Banned => UserStatus::Banned,
+        AccountStatus::Archived => UserStatus::Archived,
+    });
+    let mut lane = state.lanes.service(Reason::Operate).await?;
+    let known = accounts::sql::operate(&mut lane, &email.to_lowercase(), status, superuser).await?;
+    lane.commit().await?;
+    if known {
+        Ok(format!("{email} is changed."))
+    } else {
+        Err(Stop::Words(format!("Nobody has the address {email}.")))
+    }
 }
 
 async fn report(logins: &Logins) -> Result<String, Stop> {

@@ -39,6 +39,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("revoke-others", "/api/moat/accounts/server_fns/revoke_others"),
     ("close", "/api/moat/accounts/server_fns/close_account"),
     ("erase", "/api/moat/accounts/server_fns/erase_account"),
+    ("set-account-status", "/api/moat/accounts/server_fns/set_account_status"),
     ("theme", "/api/moat/accounts/server_fns/choose_theme"),
     ("keys", "/api/moat/accounts/server_fns/choose_keys"),
     ("start", "/api/moat/threads/server_fns/start_thread"),

@@ -31,6 +31,8 @@ pub enum Reason {
     Sweep,
     /// Sending the mail and text messages that wait.
     Mail,
+    /// What whoever runs the server says on the command line about an account.
+    Operate,
 }
 
 /// A connection that does not answer for this long has lost its server: a host that went away says nothing.
@@ -44,6 +46,7 @@ impl Reason {
             Self::Live => "live",
             Self::Sweep => "sweep",
             Self::Mail => "mail",
+            Self::Operate => "operate",
         }
     }
 

@@ -112,6 +112,7 @@ pub static ROUTES: &[Door] = &[
     door("/folders", Serves::Plain, false),
     door("/folders/{id}", Serves::Plain, false),
     door("/import", Serves::Plain, false),
+    door("/operations", Serves::Plain, false),
     door("/workspaces", Serves::Plain, false),
     door("/w/{place}", Serves::Plain, false),
     door("/w/{place}/members", Serves::Plain, false),
