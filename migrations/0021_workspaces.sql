@@ -38,17 +38,20 @@ create table app.workspace_members (
 );
 
 create table app.projects (
+  -- Made here: an id that somebody could choose would be another project's, in their own workspace.
   id uuid not null default gen_random_uuid(),
+  client_id uuid not null default gen_random_uuid(),
   workspace_id uuid not null references app.workspaces on delete cascade,
   name text not null,
   description text not null default '',
-  created_by uuid,
+  created_by uuid default auth.uid(),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   archived_at timestamptz,
   sort_name text not null generated always as (lower(name)) stored,
   words tsvector generated always as (app.words(workspace_id, name)) stored,
   primary key (id, workspace_id),
+  unique (client_id, workspace_id),
   foreign key (workspace_id, created_by) references app.workspace_members (workspace_id, user_id) on delete set null (created_by),
   constraint projects_name_length check (length(name) between 1 and 80),
   constraint projects_description_length check (length(description) <= 2000)
@@ -66,7 +69,7 @@ create table app.project_members (
   name text not null default '',
   status text not null default 'active',
   created_at timestamptz not null default now(),
-  primary key (project_id, user_id),
+  primary key (project_id, user_id, workspace_id),
   unique (id, project_id, workspace_id),
   unique (id, user_id),
   foreign key (project_id, workspace_id) references app.projects (id, workspace_id) on delete cascade,
@@ -169,31 +172,38 @@ create policy select_definer on app.workspace_members for select to moat_definer
 create policy insert_definer on app.workspace_members for insert to moat_definer with check (true);
 create policy update_definer on app.workspace_members for update to moat_definer using (true);
 grant select, update (role), delete on app.workspace_members to authenticated;
-grant select, insert (workspace_id, user_id, role, invited_by, email, name, status), update (email, name, status, seen_at)
+grant select, insert (workspace_id, user_id, role, invited_by, email, name, status), update (role, email, name, status, seen_at)
   on app.workspace_members to moat_definer;
 -- Not granted: insert. Nobody is put into a workspace, people accept an invitation.
 comment on table app.workspace_members is 'workspace; refused: insert';
 
 alter table app.projects enable row level security;
 alter table app.projects force row level security;
-create policy select_member on app.projects for select to authenticated using (id = any((select app.my_projects())::uuid[]));
+create policy select_member on app.projects for select to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and id = any((select app.my_projects())::uuid[]));
 create policy insert_member on app.projects for insert to authenticated with check (workspace_id = (select app.member_org()));
-create policy update_manager on app.projects for update to authenticated using (id = any((select app.managed_projects())::uuid[]));
-create policy delete_manager on app.projects for delete to authenticated using (id = any((select app.managed_projects())::uuid[]));
+create policy update_manager on app.projects for update to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and id = any((select app.managed_projects())::uuid[]));
+create policy delete_manager on app.projects for delete to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and id = any((select app.managed_projects())::uuid[]));
 create policy select_definer on app.projects for select to moat_definer using (true);
 create policy insert_definer on app.projects for insert to moat_definer with check (true);
-grant select, insert (id, name, description), update (name, description, archived_at), delete on app.projects to authenticated;
+grant select, insert (client_id, name, description), update (name, description, archived_at), delete on app.projects to authenticated;
 grant select (id, workspace_id, name, sort_name, words), insert (id, workspace_id, name, created_by) on app.projects to moat_definer;
--- Not granted: insert and update of workspace_id. A project does not move.
+-- Not granted: insert of id, and insert and update of workspace_id. A project does not move.
 comment on table app.projects is 'project';
 
 alter table app.project_members enable row level security;
 alter table app.project_members force row level security;
-create policy select_member on app.project_members for select to authenticated using (project_id = any((select app.my_projects())::uuid[]));
-create policy update_manager on app.project_members for update to authenticated using (project_id = any((select app.managed_projects())::uuid[]));
-create policy delete_manager on app.project_members for delete to authenticated using (project_id = any((select app.managed_projects())::uuid[]));
+create policy select_member on app.project_members for select to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and project_id = any((select app.my_projects())::uuid[]));
+create policy update_manager on app.project_members for update to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and project_id = any((select app.managed_projects())::uuid[]));
+create policy delete_manager on app.project_members for delete to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and project_id = any((select app.managed_projects())::uuid[]));
 create policy delete_self on app.project_members for delete to authenticated
-  using (project_id = any((select app.my_projects())::uuid[]) and user_id = (select auth.uid()));
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and project_id = any((select app.my_projects())::uuid[])
+    and user_id = (select auth.uid()));
 create policy select_definer on app.project_members for select to moat_definer using (true);
 create policy insert_definer on app.project_members for insert to moat_definer with check (true);
 create policy update_definer on app.project_members for update to moat_definer using (true);
@@ -301,12 +311,13 @@ begin
   return null;
 end $$;
 
--- Whoever makes a project is in it.
+-- Whoever makes a project is in it, unless they are being removed at this moment: then there is no project.
 create function app.own_project() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  insert into app.project_members (project_id, workspace_id, user_id, role)
-    values (new.id, new.workspace_id, coalesce(new.created_by, auth.uid()), 'owner');
+  perform from app.workspace_members m where m.workspace_id = new.workspace_id and m.user_id = new.created_by for key share;
+  if not found then raise exception using errcode = 'P0404', message = 'no such member'; end if;
+  insert into app.project_members (project_id, workspace_id, user_id, role) values (new.id, new.workspace_id, new.created_by, 'owner');
   return null;
 end $$;
 
@@ -359,7 +370,9 @@ begin
   perform from app.workspaces w where w.id = old.workspace_id for no key update;
   -- It goes with its workspace.
   if not found then return coalesce(new, old); end if;
-  if c ->> 'role' = 'authenticated' and (old.role = 'owner' or becomes = 'owner') and (becomes is not null or old.user_id <> me)
+  -- Not where another trigger does it: an owner who is shut out is followed by somebody.
+  if pg_trigger_depth() = 1 and c ->> 'role' = 'authenticated' and (old.role = 'owner' or becomes = 'owner')
+    and (becomes is not null or old.user_id <> me)
     and not exists (select from app.workspace_members m where m.workspace_id = old.workspace_id and m.user_id = me and m.role = 'owner')
   then
     raise exception using errcode = 'P0431', message = 'for owners';
@@ -378,6 +391,9 @@ create function app.leave_projects() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 begin
   delete from app.project_members m where m.workspace_id = old.workspace_id and m.user_id = old.user_id;
+  -- Its last person is erased: nobody can take it back, and a job deletes it.
+  update app.workspaces w set deleted_at = now() where w.id = old.workspace_id and w.deleted_at is null
+    and not exists (select from app.workspace_members m where m.workspace_id = old.workspace_id);
   return null;
 end $$;
 
@@ -392,14 +408,16 @@ begin
   if c ->> 'role' = 'authenticated' and old.role is distinct from becomes and (old.role = 'owner' or becomes = 'owner')
     and (becomes is not null or old.user_id <> me)
     and not exists (select from app.workspace_members m where m.workspace_id = old.workspace_id and m.user_id = me and m.role in ('owner', 'admin'))
-    and not exists (select from app.project_members m where m.project_id = old.project_id and m.user_id = me and m.role = 'owner')
+    and not exists (select from app.project_members m
+                     where m.project_id = old.project_id and m.workspace_id = old.workspace_id and m.user_id = me and m.role = 'owner')
   then
     raise exception using errcode = 'P0431', message = 'for owners';
   end if;
   return coalesce(new, old);
 end $$;
 
--- Closed, banned or set aside: a workspace with others in it must not be left without an owner who can act.
+-- Closed, banned or set aside: a workspace with others in it must not be left without an owner who can act. Whoever closes their
+-- own account names the next one first; where somebody is shut out, the oldest admin follows, or else the oldest member.
 create function app.guard_owner() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -407,9 +425,15 @@ declare
 begin
   for w in select x.id from app.workspaces x where x.deleted_at is null and x.id in (
       select m.workspace_id from app.workspace_members m where m.user_id = old.id and m.role = 'owner') order by x.id for no key update loop
-    if not app.has_other_owner(w, old.id)
-      and exists (select from app.workspace_members m where m.workspace_id = w and m.user_id <> old.id) then
-      raise exception using errcode = 'P0430', message = 'the last owner';
+    continue when app.has_other_owner(w, old.id);
+    if auth.uid() = old.id then
+      if exists (select from app.workspace_members m where m.workspace_id = w and m.user_id <> old.id) then
+        raise exception using errcode = 'P0430', message = 'the last owner';
+      end if;
+    else
+      update app.workspace_members m set role = 'owner' where m.workspace_id = w and m.user_id = (
+        select x.user_id from app.workspace_members x where x.workspace_id = w and x.user_id <> old.id and x.status = 'active'
+         order by x.role <> 'admin', x.created_at limit 1);
     end if;
   end loop;
   return new;
@@ -425,7 +449,8 @@ declare
 begin
   if mine is null or q is null then return; end if;
   q := q && quote_literal('/' || (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'org_id'))::tsquery;
-  return query select p.id from app.projects p where p.words @@ q and p.id = any(mine) order by p.sort_name, p.id limit p_limit;
+  return query select p.id from app.projects p where p.words @@ q and p.id = any(mine)
+    and p.workspace_id = (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'org_id')::uuid order by p.sort_name, p.id limit p_limit;
 end $$;
 
 -- Puts a member of the workspace into one of its projects. False: they are in it already.
@@ -438,16 +463,24 @@ begin
   if p_project is null or not p_project = any(coalesce(app.managed_projects(), '{}')) then
     raise exception using errcode = 'P0404', message = 'no such project';
   end if;
-  select m.user_id into who from app.workspace_members m where m.id = p_member and m.workspace_id = org;
+  select m.user_id into who from app.workspace_members m where m.id = p_member and m.workspace_id = org for key share;
   if not found then raise exception using errcode = 'P0404', message = 'no such member'; end if;
-  if p_role = 'owner' and not exists (select from app.project_members m where m.project_id = p_project and m.user_id = auth.uid() and m.role = 'owner')
+  if p_role = 'owner' and not exists (select from app.project_members m where m.project_id = p_project and m.workspace_id = org and m.user_id = auth.uid() and m.role = 'owner')
     and app.managed_org() is null then
     raise exception using errcode = 'P0431', message = 'for owners';
   end if;
   insert into app.project_members (project_id, workspace_id, user_id, role) values (p_project, org, who, p_role)
-    on conflict (project_id, user_id) do nothing;
+    on conflict (project_id, user_id, workspace_id) do nothing;
   return found;
 end $$;
+
+create function app.touch() returns trigger language plpgsql as $$
+begin
+  new.updated_at := now();
+  return new;
+end $$;
+create trigger touch before update of name, description on app.workspaces for each row execute function app.touch();
+create trigger touch before update of name, description, archived_at on app.projects for each row execute function app.touch();
 
 -- Before the functions change hands: making a trigger needs EXECUTE on its function.
 create trigger name_member before insert on app.workspace_members for each row execute function app.name_member();

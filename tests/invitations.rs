@@ -295,3 +295,85 @@ async fn an_invitation_is_looked_at_by_a_post_of_a_program_and_changed_by_no_get
     assert_eq!(members(&app, &ada, &place, &[]).await.len(), 1);
     assert_eq!(call(&app, None, READ, "nonsense").await.status, StatusCode::NOT_FOUND);
 }
+
+#[tokio::test]
+async fn an_invitation_stands_for_as_long_as_whoever_invited_may_invite() {
+    let app = App::new().await;
+    let (ada, bob, cy) = (
+        app.sign_up("ada@example.org").await,
+        app.sign_up("bob@example.org").await,
+        app.sign_up("cy@example.org").await,
+    );
+    let place = make(&app, &ada, "Acme").await;
+    let his = join(&app, &place, &bob, "owner").await;
+    let as_owner = link(&app, &bob, &his, "cy@example.org", "owner").await;
+    let set = async |role: &str| {
+        ok(&app, &ada, &place, "workspaces/server_fns/set_member_role", &[("member", &his), ("role", role)]).await
+    };
+    set("admin").await;
+    assert_eq!(call(&app, Some(&cy), ACCEPT, &as_owner).await.status, StatusCode::CONFLICT);
+    assert_eq!(app.page(Some(&cy), &format!("/invitation?t={as_owner}")).await.status, StatusCode::NOT_FOUND);
+    // An admin neither renews nor takes back what an owner offers.
+    let id = ok(&app, &ada, &place, "invitations/server_fns/list_invitations", &[]).await[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (function, fields) in [
+        ("resend_invitation", &[("invitation", id.as_str())][..]),
+        ("revoke_invitation", &[("invitation", &id)]),
+        ("set_invited_role", &[("invitation", &id), ("role", "admin")]),
+    ] {
+        let tried = at(&app, &bob, &his, &format!("invitations/server_fns/{function}"), fields).await;
+        assert_eq!(tried.status, StatusCode::FORBIDDEN, "{function}: {}", tried.body);
+    }
+    let lanes = app.db.lanes(1);
+    let mut opening = bob.opening();
+    opening.place = Some(his.parse().unwrap());
+    for statement in ["update app.invitations set mailed = true", "update app.invitations set token_hash = 'mine'"] {
+        let mut lane = lanes.workspace(&opening).await.unwrap();
+        assert!(lane.conn().execute(statement).await.is_err(), "{statement}");
+    }
+    ok(&app, &ada, &place, "invitations/server_fns/revoke_invitation", &[("invitation", &id)]).await;
+    let as_member = link(&app, &bob, &his, "cy@example.org", "project_creator").await;
+    ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &his)]).await;
+    assert_eq!(call(&app, Some(&cy), ACCEPT, &as_member).await.status, StatusCode::CONFLICT);
+    assert_eq!(members(&app, &ada, &place, &[]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_invitation_leads_into_projects_of_its_own_workspace_alone() {
+    let app = App::new().await;
+    let (ada, eve) = (app.sign_up("ada@example.org").await, app.sign_up("eve@example.org").await);
+    let (place, hers) = (make(&app, &ada, "Acme").await, make(&app, &eve, "Hers").await);
+    let plan = project(&app, &ada, &place, "Plan").await;
+    let fields = [("emails", "guest@example.org"), ("role", ""), ("projects[]", plan.as_str())];
+    ok(&app, &ada, &place, INVITE, &fields).await;
+    let guest = app.sign_up("guest@example.org").await;
+    let t = link(&app, &eve, &hers, "guest@example.org", "project_creator").await;
+    // The same id in two workspaces: nobody can make that, and it would lead nowhere.
+    app.db
+        .superuser()
+        .await
+        .execute("update app.invitations h set id = a.id from app.invitations a join app.workspaces w on w.id = a.workspace_id and w.name = 'Acme' where h.workspace_id <> a.workspace_id")
+        .await
+        .unwrap();
+    assert_eq!(call(&app, None, READ, &t).await.json()["projects"], json!([]));
+    assert!(!call(&app, Some(&guest), ACCEPT, &t).await.status.is_server_error());
+    assert_eq!(app.count("select count(*) from app.project_members m join app.projects p on p.id = m.project_id where p.name = 'Plan'").await, 1);
+}
+
+#[tokio::test]
+async fn whoever_is_erased_leaves_no_address_in_invitations() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let (place, other) = (make(&app, &ada, "Acme").await, make(&app, &ada, "Other").await);
+    let t = link(&app, &ada, &place, "bob@example.org", "project_creator").await;
+    link(&app, &ada, &other, "bob@example.org", "owner").await;
+    call(&app, Some(&bob), ACCEPT, &t).await;
+    assert_eq!(app.count("select count(*) from app.invitations").await, 2);
+    let erased = app
+        .call(Some(&bob), "accounts/server_fns/erase_account", &[("name", "bob@example.org"), ("password", PASSWORD)])
+        .await;
+    assert!(erased.status.is_success() || erased.status.is_redirection(), "{}", erased.body);
+    assert_eq!(app.count("select count(*) from app.invitations").await, 0);
+}

@@ -24,7 +24,9 @@ pub const WORLD: &str = "
       ('ae000000-0000-4000-8000-00000000000b', 'ad000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000a', 'viewer');
     insert into app.invitations (id, workspace_id, email, role, token_hash) values
       ('a1000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'd@example.org', 'admin', 'to d'),
-      ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'a@example.org', 'admin', 'to a');
+      ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'a@example.org', 'admin', 'to a'),
+      ('a2000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'e@example.org', 'admin', 'to e');
+    update app.invitations i set invited_by = m.user_id from app.workspace_members m where m.workspace_id = i.workspace_id and m.role = 'owner';
     insert into app.invitation_projects (invitation_id, workspace_id, project_id, role) values
       ('a1000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ad000000-0000-4000-8000-00000000000a', 'viewer'),
       ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'af000000-0000-4000-8000-00000000000b', 'viewer');
@@ -162,14 +164,14 @@ pub static CASES: &[Case] = &[
     case(
         "invitations.update_manager",
         Owner,
-        ("update app.invitations set expires_at = now()", 1),
-        ("update app.invitations set expires_at = now()", Some(1)),
+        ("update app.invitations set role = 'admin'", 2),
+        ("update app.invitations set role = 'admin'", Some(2)),
     ),
     case(
         "invitations.delete_manager",
         Owner,
-        ("delete from app.invitations", 1),
-        ("delete from app.invitations", Some(1)),
+        ("delete from app.invitations", 2),
+        ("delete from app.invitations", Some(2)),
     ),
     case(
         "invitation_projects.select_manager",
@@ -181,7 +183,7 @@ pub static CASES: &[Case] = &[
         "invitation_projects.insert_manager",
         (
             Owner,
-            "with made as (insert into app.projects (id, name) values ('a9000000-0000-4000-8000-00000000000a', 'x')) insert into app.invitation_projects (invitation_id, project_id, role) values ('a1000000-0000-4000-8000-00000000000a', 'a9000000-0000-4000-8000-00000000000a', 'viewer')",
+            "insert into app.invitation_projects (invitation_id, project_id, role) values ('a2000000-0000-4000-8000-00000000000a', 'ad000000-0000-4000-8000-00000000000a', 'viewer')",
             1,
         ),
         (
@@ -204,5 +206,10 @@ pub static CASES: &[Case] = &[
         "invitation_projects.select_definer",
         Job("sign_in"),
         "select from app.read_invitation('to a', null) r where r.projects is not null",
+    ),
+    definer(
+        "invitations.delete_definer",
+        Owner,
+        "select from app.after('update app.workspace_members set role = ''owner''; select app.erase_account(''phc of a@example.org'')', 'select count(*)::text from app.invitations where email = ''a@example.org''') n where n = '0'",
     ),
 ];

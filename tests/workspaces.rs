@@ -54,9 +54,17 @@ pub async fn join(app: &App, place: &str, person: &Person, role: &str) -> String
 }
 
 pub async fn project(app: &App, person: &Person, place: &str, name: &str) -> String {
-    let id = Uuid::new_v4().to_string();
-    ok(app, person, place, &format!("{PROJECTS}/make_project"), &[("project", &id), ("name", name)]).await;
-    id
+    let client = Uuid::new_v4();
+    let fields = [("client", client.to_string()), ("name", name.to_owned())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    ok(app, person, place, &format!("{PROJECTS}/make_project"), &fields).await;
+    ok(app, person, place, &format!("{PROJECTS}/make_project"), &fields).await;
+    let made: Uuid = sqlx::query_scalar("select id from app.projects where client_id = $1")
+        .bind(client)
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    made.to_string()
 }
 
 /// Puts somebody into a project, behind the wall; their place in it.
@@ -263,9 +271,13 @@ async fn the_last_owner_stays_one_by_whichever_way_they_would_go() {
     let closed = app.call(Some(&ada), "accounts/server_fns/close_account", &password).await;
     assert_eq!(closed.status, StatusCode::CONFLICT, "{}", closed.body);
     let mut behind = app.db.superuser().await;
-    assert!(behind.execute("update app.users set status = 'banned' where email = 'ada@example.org'").await.is_err());
+    // Whoever is shut out is followed by the oldest admin.
+    behind.execute("update app.users set status = 'banned' where email = 'ada@example.org'").await.unwrap();
+    let owners = "select count(*) from app.workspace_members m join app.workspaces w on w.id = m.workspace_id where w.name = 'Acme' and m.role = 'owner' and m.email = 'bob@example.org'";
+    assert_eq!(app.count(owners).await, 1);
+    behind.execute("update app.users set status = 'active' where email = 'ada@example.org'").await.unwrap();
     // Whoever is alone leaves nobody behind.
-    behind.execute("delete from app.workspace_members where role = 'admin'").await.unwrap();
+    behind.execute("delete from app.workspace_members where email = 'bob@example.org' and workspace_id in (select id from app.workspaces where name = 'Acme')").await.unwrap();
     assert_eq!(app.call(Some(&ada), "accounts/server_fns/close_account", &password).await.status, StatusCode::OK);
 }
 
@@ -389,7 +401,7 @@ async fn a_guest_of_a_project_sees_that_project_and_nothing_of_its_workspace() {
         &eve,
         &hers,
         &format!("{PROJECTS}/make_project"),
-        &[("project", &Uuid::new_v4().to_string()), ("name", "x")],
+        &[("client", &Uuid::new_v4().to_string()), ("name", "x")],
     )
     .await;
     assert_eq!(made.status, StatusCode::NOT_FOUND, "{}", made.body);
@@ -575,7 +587,8 @@ async fn the_search_for_projects_finds_what_the_plain_query_finds_and_no_other_w
 async fn who_belongs_is_looked_up_once_a_statement_and_twice_for_a_change() {
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;
-    make(&app, &ada, "Acme").await;
+    let place = make(&app, &ada, "Acme").await;
+    project(&app, &ada, &place, "Plan").await;
     let mut conn = app.db.superuser().await;
     let workspace: Uuid =
         sqlx::query_scalar("select id from app.workspaces where name = 'Acme'").fetch_one(&mut conn).await.unwrap();
@@ -687,4 +700,80 @@ async fn a_super_user_decides_who_gets_in_and_reads_nothing_that_is_theirs() {
     accounts::sql::operate(&mut lane, "ada@example.org", None, Some(false)).await.unwrap();
     lane.commit().await.unwrap();
     assert_eq!(app.call(Some(&ada), FIND, &[]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_project_is_not_reached_by_its_id_from_another_workspace() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let (place, his) = (make(&app, &ada, "Acme").await, make(&app, &bob, "Other").await);
+    let plan = project(&app, &ada, &place, "Plan").await;
+    // Nobody chooses a project's id.
+    let lanes = app.db.lanes(1);
+    let mut opening = bob.opening();
+    opening.place = Some(his.parse().unwrap());
+    let mut lane = lanes.workspace(&opening).await.unwrap();
+    let chosen = sqlx::query("insert into app.projects (id, name) values ($1, 'mine')")
+        .bind(plan.parse::<Uuid>().unwrap())
+        .execute(lane.conn())
+        .await
+        .unwrap_err();
+    assert_eq!(chosen.as_database_error().unwrap().code().as_deref(), Some("42501"));
+    drop(lane);
+    // And if there were such a row, it would open itself alone.
+    sqlx::query("insert into app.projects (id, workspace_id, name, created_by) select $1, m.workspace_id, 'mine', m.user_id from app.workspace_members m where m.id = $2")
+        .bind(plan.parse::<Uuid>().unwrap())
+        .bind(his.parse::<Uuid>().unwrap())
+        .execute(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    let read = [("project", plan.as_str())];
+    assert_eq!(ok(&app, &bob, &his, &format!("{PROJECTS}/read_project"), &read).await["name"], "mine");
+    let people = ok(&app, &bob, &his, &format!("{PROJECTS}/list_people"), &read).await;
+    assert_eq!(emails(people.as_array().unwrap()), ["bob@example.org"]);
+    ok(&app, &bob, &his, &format!("{PROJECTS}/change_project"), &[("project", &plan), ("name", "changed")]).await;
+    ok(
+        &app,
+        &bob,
+        &his,
+        &format!("{PROJECTS}/delete_project"),
+        &[("project", &plan), ("place", &his), ("name", "changed")],
+    )
+    .await;
+    assert_eq!(ok(&app, &ada, &place, &format!("{PROJECTS}/read_project"), &read).await["name"], "Plan");
+    let people = ok(&app, &ada, &place, &format!("{PROJECTS}/list_people"), &read).await;
+    assert_eq!(emails(people.as_array().unwrap()), ["ada@example.org"]);
+}
+
+#[tokio::test]
+async fn whoever_is_put_into_a_project_while_they_are_removed_is_not_left_in_it() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let his = join(&app, &place, &bob, "project_creator").await;
+    let plan = project(&app, &ada, &place, "Plan").await;
+    let lanes = app.db.lanes(2);
+    let mut opening = ada.opening();
+    opening.place = Some(place.parse().unwrap());
+    let (mut first, mut second) = (lanes.workspace(&opening).await.unwrap(), lanes.workspace(&opening).await.unwrap());
+    sqlx::query("select app.put_in_project($1, $2, 'viewer')")
+        .bind(plan.parse::<Uuid>().unwrap())
+        .bind(his.parse::<Uuid>().unwrap())
+        .execute(first.conn())
+        .await
+        .unwrap();
+    let over = std::cell::Cell::new(false);
+    tokio::join!(
+        async {
+            sql::remove(&mut second, his.parse().unwrap()).await.unwrap();
+            over.set(true);
+        },
+        async {
+            app.until("it waits or is through", async || (over.get() || app.waiting().await > 0).then_some(())).await;
+            first.commit().await.unwrap();
+        }
+    );
+    second.commit().await.unwrap();
+    assert_eq!(app.count("select count(*) from app.project_members m join app.projects p on p.id = m.project_id where p.name = 'Plan'").await, 1);
+    assert_eq!(places(&app, &bob).await.len(), 1);
 }

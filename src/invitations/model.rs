@@ -37,6 +37,8 @@ pub enum Outcome {
     Member,
     /// They are invited already.
     Open,
+    /// It was invited too often of late.
+    Later,
     /// It is no address.
     Wrong,
 }
@@ -48,6 +50,7 @@ impl Outcome {
             Self::Link(_) => "This server sends no mail. Give them this link; it is shown this once:",
             Self::Member => "Is in this workspace already.",
             Self::Open => "Is invited already. Below you can send the invitation again.",
+            Self::Later => "Was invited too often of late. Try again in some minutes.",
             Self::Wrong => "This is no e-mail address.",
         }
     }

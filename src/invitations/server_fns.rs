@@ -38,9 +38,12 @@ pub async fn invite(
     for typed in list {
         let outcome = match mailer::address(&typed) {
             Ok(email) => {
-                session::limit_invitation(&state, lane.user(), &email).await?;
                 let asked = (role, projects.as_slice(), project_role);
-                super::offer::make(&state, &mut lane, &email, asked).await?
+                match session::limit_invitation(&state, lane.user(), &email).await {
+                    Err(AppError::TooMany { .. }) => Outcome::Later,
+                    Err(error) => return Err(error),
+                    Ok(_) => super::offer::make(&state, &mut lane, &email, asked).await?,
+                }
             }
             Err(_) => Outcome::Wrong,
         };

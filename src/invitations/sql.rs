@@ -58,14 +58,7 @@ pub async fn mail(lane: &mut UserLane, id: InvitationId) -> Result<(), AppError>
 
 /// Another 7 days, and, where no mail carries it, another token. Gives the address.
 pub async fn renew(lane: &mut UserLane, id: InvitationId, token: Option<&[u8]>) -> Result<String, AppError> {
-    Ok(sqlx::query_scalar(
-        "update app.invitations set expires_at = now() + interval '7 days', token_hash = $2, mailed = false
-          where id = $1 and accepted_at is null returning email",
-    )
-    .bind(id)
-    .bind(token)
-    .fetch_one(lane.conn())
-    .await?)
+    Ok(sqlx::query_scalar("select app.renew_invitation($1, $2)").bind(id).bind(token).fetch_one(lane.conn()).await?)
 }
 
 pub async fn set_role(lane: &mut UserLane, id: InvitationId, role: MemberRole) -> Result<(), AppError> {

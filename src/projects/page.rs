@@ -95,7 +95,7 @@ fn Whole(project: Project, here: String, place: String) -> impl IntoView {
                     }
                 })}
             </Suspense>
-            {managed.then(|| view! { <Putter project=id.to_string() here=here.clone() owned back=putting/> })}
+            {(managed && here.starts_with("/w/")).then(|| view! { <Putter project=id.to_string() here=here.clone() owned back=putting/> })}
         </section>
         {managed.then(|| view! { <Keeper project here place changing deleting/> })}
     }

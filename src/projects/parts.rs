@@ -3,7 +3,7 @@ use leptos_router::hooks::use_query_map;
 
 use super::server_fns::list_projects;
 use crate::{
-    types::{ClientId, ProjectId},
+    types::ClientId,
     ui::{
         form::{Field, FormError, form_back},
         notice::Failed,
@@ -20,7 +20,7 @@ pub fn ProjectList() -> impl IntoView {
     let back = form_back(&["make-project"]);
     let typed = back.as_ref().map(|b| b.typed("name")).unwrap_or_default();
     // A form that came back keeps its id: the first try may have made the project.
-    let id = back.as_ref().map(|b| b.typed("project")).filter(|id| id.parse::<ProjectId>().is_ok());
+    let id = back.as_ref().map(|b| b.typed("client")).filter(|id| id.parse::<ClientId>().is_ok());
     let id = id.unwrap_or_else(|| ClientId::fresh().to_string());
     let error = back.map(|b| b.error);
     let place = place();
@@ -71,7 +71,7 @@ pub fn ProjectList() -> impl IntoView {
             <h2>"New project"</h2>
             <form method="post" action=action>
                 <FormError error=error.clone() fields=&["name"]/>
-                <input type="hidden" name="project" value=id/>
+                <input type="hidden" name="client" value=id/>
                 <Field name="name" label="Name" value=typed error/>
                 <button type="submit" class="button primary">"Make project"</button>
             </form>

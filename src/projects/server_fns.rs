@@ -3,7 +3,7 @@ use leptos::prelude::*;
 use super::model::{PersonRow, Project, ProjectPage};
 use crate::{
     error::AppError,
-    types::{MemberId, PlaceId, ProjectId, ProjectRole},
+    types::{ClientId, MemberId, PlaceId, ProjectId, ProjectRole},
 };
 
 /// A page of the caller's projects in the workspace that the request is in.
@@ -43,16 +43,16 @@ pub async fn read_guest_project(place: PlaceId) -> Result<Project, AppError> {
     Ok(found)
 }
 
-/// A new project, whose owner the caller is. `project` is made by whoever asks, so that asking twice makes one.
+/// A new project, whose owner the caller is. `client` is made by whoever asks, so that asking twice makes one.
 #[server]
-pub async fn make_project(project: ProjectId, name: String) -> Result<(), AppError> {
+pub async fn make_project(client: ClientId, name: String) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::lanes;
     let name = model::name(&name)?;
     let mut lane = lanes::workspace().await?;
     // A guest is in no workspace, and is told so before the policy refuses.
     crate::workspaces::sql::workspace(&mut lane).await?;
-    sql::make(&mut lane, project, &name).await?;
+    sql::make(&mut lane, client, &name).await?;
     lane.commit().await
 }
 

@@ -2,7 +2,7 @@ use super::model::{PEOPLE_MAX, PROJECTS_PAGE, PersonRow, Project, ProjectPage, P
 use crate::{
     error::AppError,
     server::lanes::UserLane,
-    types::{MemberId, PlaceId, ProjectId, ProjectRole},
+    types::{ClientId, MemberId, PlaceId, ProjectId, ProjectRole},
     workspaces::model::{cursor, place_of},
 };
 
@@ -65,10 +65,10 @@ pub async fn of_place(lane: &mut UserLane, place: PlaceId) -> Result<ProjectId, 
         .await?)
 }
 
-/// A new project in the lane's workspace; the same id once more adds nothing.
-pub async fn make(lane: &mut UserLane, id: ProjectId, name: &str) -> Result<(), AppError> {
-    sqlx::query("insert into app.projects (id, name) values ($1, $2) on conflict do nothing")
-        .bind(id)
+/// A new project in the lane's workspace; the same client id once more adds nothing.
+pub async fn make(lane: &mut UserLane, client: ClientId, name: &str) -> Result<(), AppError> {
+    sqlx::query("insert into app.projects (client_id, name) values ($1, $2) on conflict do nothing")
+        .bind(client)
         .bind(name)
         .execute(lane.conn())
         .await?;

@@ -68,7 +68,7 @@ enum Command {
         /// Their address.
         email: String,
         /// What their account is: only somebody active gets in.
-        #[arg(long, value_enum)]
+        #[arg(long, value_enum, required_unless_present = "superuser")]
         status: Option<AccountStatus>,
         /// Whether they are a super user. It shows them accounts, and nothing that is in them.
         #[arg(long = "super", value_name = "true|false")]

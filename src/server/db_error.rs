@@ -52,6 +52,8 @@ impl From<sqlx::Error> for AppError {
                 Some("23505") if db.constraint() == Some("messages_client_id_thread_id_user_id_key") => {
                     return Self::Conflict { what: "This was sent before as something else. Send it anew.".into() };
                 }
+                // What it belongs to has gone meanwhile.
+                Some("23503") => return Self::NotFound,
                 // Two at once: the other one was first.
                 Some("23505") if db.constraint() == Some("generations_one_running") => {
                     return Self::Conflict { what: "An answer is still being written. Wait for it or stop it.".into() };

@@ -57,8 +57,9 @@ pub async fn forget(state: &AppState) -> Result<(), AppError> {
     let mut lane = state.lanes.service(Reason::Sweep).await?;
     accounts::sql::sweep(&mut lane).await?;
     lane.commit().await?;
+    erase(state).await?;
     while sweep_workspaces(state).await? > 0 {}
-    erase(state).await
+    Ok(())
 }
 
 /// Workspaces that were deleted a month ago, some in a lane; gives how many.

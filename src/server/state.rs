@@ -21,7 +21,7 @@ use super::{
     passwords::Passwords,
     sms::SmsSender,
 };
-use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub};
+use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub, types::PlaceId};
 
 /// Every request clones this several times on its way in: one count up, not twenty.
 #[derive(Clone)]
@@ -86,6 +86,14 @@ pub fn current() -> Result<AppState, AppError> {
 /// Who asks, as the middleware found out.
 pub fn caller() -> Caller {
     use_context::<Parts>().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or(Caller::Nobody)
+}
+
+/// Where the current request acts, as it says itself.
+pub fn place() -> Option<PlaceId> {
+    match caller() {
+        Caller::User(opening) => opening.place,
+        Caller::Nobody => None,
+    }
 }
 
 /// The time zone of whoever asks, as their browser remembers it; UTC until it does. The database decides whether it is one.

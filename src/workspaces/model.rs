@@ -188,6 +188,9 @@ pub fn cursor(key: &str, id: impl std::fmt::Display) -> String {
 /// The two parts of a cursor.
 pub fn place_of<Id: std::str::FromStr>(after: Option<&str>) -> Result<(Option<String>, Option<Id>), AppError> {
     let Some(after) = after else { return Ok((None, None)) };
+    if after.contains('\0') {
+        return Err(bad_cursor());
+    }
     match after.rsplit_once('~').map(|(key, id)| (key.to_owned(), id.parse())) {
         Some((key, Ok(id))) => Ok((Some(key), Some(id))),
         _ => Err(bad_cursor()),

@@ -286,7 +286,6 @@ pub fn Settings() -> impl IntoView {
                     <p>"You see nothing of this workspace any more, and are out of its projects. What you wrote in it stays."</p>
                     <form method="post" action=leave>
                         <FormError error=leaving fields=&[]/>
-                        <input type="hidden" name="member" value=place.clone()/>
                         <button type="submit" class="button">"Leave this workspace"</button>
                     </form>
                 </section>
@@ -297,7 +296,6 @@ pub fn Settings() -> impl IntoView {
                     <p>"Everybody loses the workspace at once. For 30 days an owner can take it back; then it is deleted for good."</p>
                     <form method="post" action=delete>
                         <FormError error=deleting.as_ref().map(|b| b.error.clone()) fields=&["name"]/>
-                        <input type="hidden" name="place" value=place.clone()/>
                         <p>"To go on, type "<strong>{workspace.name.clone()}</strong></p>
                         <Field name="name" id="delete-name" label="Name of the workspace" value=confirmed error=deleting.map(|b| b.error)/>
                         <button type="submit" class="button danger">"Delete this workspace"</button>

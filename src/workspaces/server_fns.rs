@@ -53,9 +53,10 @@ pub async fn change_workspace(name: String, #[server(default)] description: Stri
 
 /// Takes the workspace away from everybody in it. Its name has to be typed; an owner can take it back for a month.
 #[server]
-pub async fn delete_workspace(place: PlaceId, name: String) -> Result<(), AppError> {
+pub async fn delete_workspace(name: String) -> Result<(), AppError> {
     use super::sql;
-    use crate::server::lanes;
+    use crate::server::{lanes, state};
+    let place = state::place().ok_or(AppError::Forbidden)?;
     let mut lane = lanes::workspace().await?;
     let workspace = sql::workspace(&mut lane).await?;
     if name.trim() != workspace.name {
@@ -115,11 +116,11 @@ pub async fn remove_member(member: MemberId) -> Result<(), AppError> {
 
 /// Ends the caller's own membership.
 #[server]
-pub async fn leave_workspace(member: MemberId) -> Result<(), AppError> {
+pub async fn leave_workspace() -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
     let mut lane = lanes::workspace().await?;
-    sql::remove(&mut lane, member).await?;
+    sql::leave(&mut lane).await?;
     lane.commit().await?;
     leptos_axum::redirect("/workspaces");
     Ok(())

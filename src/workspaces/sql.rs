@@ -63,7 +63,11 @@ pub async fn delete(lane: &mut UserLane, place: PlaceId, gone: bool) -> Result<(
 /// A page of the members. The cursor is what the last line is sorted by, and its id.
 pub async fn members(lane: &mut UserLane, wanted: &Wanted) -> Result<MemberPage, AppError> {
     let (key, id) = place_of::<MemberId>(wanted.after.as_deref())?;
-    let time = |key: &Option<String>| key.as_ref().map(|k| k.parse::<i64>().map_err(|_| bad_cursor())).transpose();
+    let time = |key: &Option<String>| {
+        // Microseconds since 1970, within what a timestamp holds.
+        let known = |k: &String| k.parse::<i64>().ok().filter(|t| t.unsigned_abs() < 10_000_000_000_000_000);
+        key.as_ref().map(|k| known(k).ok_or_else(bad_cursor)).transpose()
+    };
     let query = match wanted.sort {
         Sort::Name => sqlx::query_as(
             "select m.id, m.name, m.email, m.role, m.status, extract(epoch from now() - m.seen_at)::bigint,
@@ -122,6 +126,12 @@ pub async fn set_role(lane: &mut UserLane, member: MemberId, role: MemberRole) -
         .execute(lane.conn())
         .await?;
     if done.rows_affected() == 0 { Err(refused(lane, member).await?) } else { Ok(()) }
+}
+
+/// Takes the caller out of the workspace and of its projects.
+pub async fn leave(lane: &mut UserLane) -> Result<(), AppError> {
+    sqlx::query("delete from app.workspace_members where user_id = (select auth.uid())").execute(lane.conn()).await?;
+    Ok(())
 }
 
 /// Takes a member out of the workspace and of its projects.
