@@ -571,7 +571,12 @@ async fn the_search_for_projects_finds_what_the_plain_query_finds_and_no_other_w
     assert_eq!(found(&bob, &his, "numbers").await, ["Numbers too"]);
     assert_eq!(found(&bob, &member, "numbers").await, Vec::<String>::new(), "he is in no project there");
     assert_eq!(found(&ada, &place, "\"").await, Vec::<String>::new());
-    // The function itself gives nothing away that the policies would.
+    // The function itself gives nothing away that the policies would not, to somebody who is in a project there.
+    let plan: Uuid = sqlx::query_scalar("select id from app.projects where name = 'Plan'")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    put(&app, &plan.to_string(), &bob, "viewer").await;
     let lanes = app.db.lanes(1);
     let mut opening = bob.opening();
     opening.place = Some(member.parse().unwrap());
@@ -728,6 +733,9 @@ async fn a_project_is_not_reached_by_its_id_from_another_workspace() {
         .await
         .unwrap();
     let read = [("project", plan.as_str())];
+    let listed = ok(&app, &bob, &his, &format!("{PROJECTS}/list_projects"), &[]).await;
+    let names: Vec<_> = listed["rows"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["mine"]);
     assert_eq!(ok(&app, &bob, &his, &format!("{PROJECTS}/read_project"), &read).await["name"], "mine");
     let people = ok(&app, &bob, &his, &format!("{PROJECTS}/list_people"), &read).await;
     assert_eq!(emails(people.as_array().unwrap()), ["bob@example.org"]);
