@@ -197,6 +197,31 @@ test("what is typed into an open form is still there when its row is written ane
   await expect(page.getByRole("textbox", { name: "Title" })).toHaveValue("Renamed meanwhile");
 });
 
+test("what is typed into Edit is still there when another window makes a version of that message", async ({ page, context }) => {
+  await newcomer(page);
+  await ask(page, "First");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: First");
+  const tab = await context.newPage();
+  await tab.goto(page.url());
+  await awake(tab);
+  const typed = page.getByRole("textbox", { name: "Edited text" });
+  await said(page, "You").getByText("Edit", { exact: true }).click();
+  await typed.fill("Half a thou");
+  await said(tab, "You").getByText("Edit", { exact: true }).click();
+  await tab.getByRole("textbox", { name: "Edited text" }).fill("Second");
+  await tab.getByRole("button", { name: "Send as a new version" }).click();
+  await expect(said(page, "You")).toContainText("2 of 2");
+  await expect(typed).toHaveValue("Half a thou");
+  await expect(typed).toBeFocused();
+  await page.keyboard.type("ght");
+  await page.getByRole("button", { name: "Send as a new version" }).click();
+  for (const window of [page, tab]) {
+    await expect(said(window, "You")).toContainText("3 of 3");
+    await expect(rendered(said(window, "moat"))).toHaveText("You wrote: Half a thought");
+    await expect(window.getByRole("textbox", { name: "Edited text" })).toBeHidden();
+  }
+});
+
 test("code looks like code while it is being written", async ({ page }) => {
   await newcomer(page);
   const key = fresh("code");

@@ -47,15 +47,17 @@ function keepFocus(root, button) {
 function carryOver(root) {
   const fields = (node) => (node.querySelectorAll ? [...node.querySelectorAll("textarea, input[name=title], select")] : []);
   const changed = (field) => (field.options ? [...field.options].some((o) => o.selected !== o.defaultSelected) : field.value !== field.defaultValue);
+  // Versions of a message stand in one place, so that another window's new version takes over what was typed for a further one.
+  const place = (field) => field.form?.querySelector("[data-next]")?.dataset.next;
   let typing = null;
   root.addEventListener("focusin", (event) => (typing = event.target));
   new MutationObserver((records) => {
     const gone = records.flatMap((record) => [...record.removedNodes].flatMap(fields)).filter((field) => !field.isConnected);
     for (const old of gone) {
       const details = old.closest("details.edit");
-      if (!changed(old) && !details?.open) continue;
-      const key = old.form?.elements.message?.value;
-      const fresh = fields(root).find((field) => field.name === old.name && field.form?.elements.message?.value === key);
+      // What has just been sent is not typed any more.
+      if (old.form?.dataset.busy !== undefined || (!changed(old) && !details?.open)) continue;
+      const fresh = fields(root).find((field) => field.name === old.name && place(field) === place(old));
       if (!fresh) continue;
       if (changed(old)) fresh.value = old.value;
       if (details?.open) fresh.closest("details").open = true;
