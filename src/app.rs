@@ -16,6 +16,7 @@ use crate::{
         page::{Home, Link, Outbox, Reset, Sent, SignIn, SignInByCode, SignInByLink, SignInByPhone, SignUp},
         settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
     },
+    audit::page::AuditTrail,
     error::AppError,
     folders::page::{FolderPage, Folders},
     guide::page::{GuideIndex, GuideReader},
@@ -114,6 +115,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/w/:place/members") view=Members ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/invitations") view=Invitations ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/settings") view=Settings ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/audit") view=AuditTrail ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/projects/:id") view=ProjectPage ssr=SsrMode::Async/>
                 <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>

@@ -8,6 +8,7 @@ mod accounts;
 mod adopt;
 mod answers;
 mod architecture;
+mod audit;
 mod catalogue;
 mod doors;
 mod invitations;

@@ -32,6 +32,9 @@ pub const WORLD: &str = "
       ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'af000000-0000-4000-8000-00000000000b', 'viewer');
 ";
 
+/// A change, and the event of it.
+const NOTED: &str = "select from app.after('update app.workspaces set name = ''z''; set constraints all immediate', 'select count(*)::text from app.audit_events where kind = ''workspace.changed''') n where n = '1'";
+
 pub static CASES: &[Case] = &[
     case(
         "workspaces.select_member",
@@ -206,6 +209,63 @@ pub static CASES: &[Case] = &[
         "invitation_projects.select_definer",
         Job("sign_in"),
         "select from app.read_invitation('to a', null) r where r.projects is not null",
+    ),
+    case_as(
+        "audit_events.select_manager",
+        (
+            Owner,
+            "select from app.audit_events where workspace_id = 'aa000000-0000-4000-8000-00000000000a' and seq = 1",
+            1,
+        ),
+        (Member, "select from app.audit_events", Some(0)),
+    ),
+    case_as(
+        "audit_people.select_manager",
+        (Owner, "select distinct workspace_id from app.audit_people", 1),
+        (Member, "select from app.audit_people", Some(0)),
+    ),
+    definer(
+        "audit_events.select_definer",
+        Job("operate"),
+        "select from app.audit_chain('aa000000-0000-4000-8000-00000000000a', 0, 1)",
+    ),
+    definer("audit_events.insert_definer", Owner, NOTED),
+    definer("audit_pending.select_definer", Owner, NOTED),
+    definer("audit_pending.insert_definer", Owner, "update app.workspaces set name = 'z'"),
+    definer(
+        "audit_pending.delete_definer",
+        Owner,
+        "select from app.after('update app.workspaces set name = ''z''; set constraints all immediate', 'select count(*)::text from app.audit_pending') n where n = '0'",
+    ),
+    definer(
+        "audit_people.select_definer",
+        Job("operate"),
+        "select from app.audit_chain('aa000000-0000-4000-8000-00000000000a', 0, 100) c where c.person is not null limit 1",
+    ),
+    definer(
+        "audit_people.insert_definer",
+        Owner,
+        "select from app.after('update app.workspaces set name = ''z''; set constraints all immediate', 'select count(*)::text from app.audit_people where side = ''actor''') n where n <> '0'",
+    ),
+    definer(
+        "audit_people.delete_definer",
+        Owner,
+        "select from app.after('update app.workspace_members set role = ''owner''; select app.erase_account(''phc of a@example.org'')', 'select count(*)::text from app.audit_people where email = ''a@example.org''') n where n = '0'",
+    ),
+    definer(
+        "audit_heads.select_definer",
+        Job("operate"),
+        "select from app.audit_chains(null, 100) c where c.name = 'of A' and c.seq > 0",
+    ),
+    definer(
+        "audit_heads.insert_definer",
+        User,
+        "select from app.after('select app.make_workspace(''x''); set constraints all immediate', 'select count(*)::text from app.audit_heads h join app.workspaces w on w.id = h.workspace_id where w.name = ''x''') n where n = '1'",
+    ),
+    definer(
+        "audit_heads.update_definer",
+        Owner,
+        "select from app.after('update app.workspaces set name = ''z''; set constraints all immediate', 'select count(*)::text from app.audit_heads h join app.audit_events e on e.workspace_id = h.workspace_id and e.seq = h.seq where e.kind = ''workspace.changed''') n where n = '1'",
     ),
     definer(
         "invitations.delete_definer",

@@ -159,6 +159,24 @@ test("an owner invites three people, gives them work, removes one, and no browse
   await second.reload();
   await expect(second.getByRole("article").first()).toContainText("Still here?");
 
+  // Who did what, and a copy of it.
+  await page.goto(here);
+  await page.getByRole("link", { name: "Audit trail" }).click();
+  const trail = page.getByRole("listitem");
+  await expect(trail.filter({ hasText: `removed ${bob}.` })).toContainText(owner);
+  const raised = trail.filter({ hasText: `made ${cy} an admin` });
+  await raised.getByText("Details").click();
+  await expect(raised.getByRole("deletion")).toHaveText("Member");
+  await expect(raised.getByRole("insertion")).toHaveText("Admin");
+  await expect(trail.filter({ hasText: `${cy} joined` })).toHaveCount(1);
+  await page.getByLabel("Person").fill(dee);
+  await page.getByLabel("About").selectOption("Members");
+  await page.getByRole("button", { name: "Show" }).click();
+  await expect(trail).toHaveText([new RegExp(`^${dee} joined`)]);
+  const copy = await page.evaluate((path) => fetch(path).then((answer) => answer.text()), `${here}/audit.jsonl`);
+  expect(copy.trim().split("\n").length).toBeGreaterThan(12);
+  expect(copy).toMatch(/"ends":\d+[^\n]*\n$/);
+
   const seen = (await Promise.all(traffic.map((all) => all()))).flat();
   expect(seen.length).toBeGreaterThan(200);
   // What is looked for could be found: the owner's own place is.
@@ -187,7 +205,7 @@ test("the pages of a workspace have nothing that axe finds", async ({ page }) =>
     await page.setViewportSize({ width, height: 900 });
     for (const scheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme: scheme });
-      for (const path of ["/workspaces", here, `${here}/members`, `${here}/invitations`, `${here}/settings`, project]) {
+      for (const path of ["/workspaces", here, `${here}/members`, `${here}/invitations`, `${here}/settings`, `${here}/audit`, project]) {
         await page.goto(path);
         const { violations } = await new AxeBuilder({ page }).analyze();
         expect(violations.map((v) => `${path} ${scheme} ${width}: ${v.id} ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);

@@ -97,6 +97,9 @@ fn Whole(project: Project, here: String, place: String) -> impl IntoView {
             </Suspense>
             {(managed && here.starts_with("/w/")).then(|| view! { <Putter project=id.to_string() here=here.clone() owned back=putting/> })}
         </section>
+        {(managed && here.starts_with("/w/")).then(|| view! {
+            <p><a class="link" href=format!("/w/{place}/audit?project={id}")>"Audit trail of this project"</a></p>
+        })}
         {managed.then(|| view! { <Keeper project here place changing deleting/> })}
     }
 }

@@ -21,6 +21,7 @@ use super::{
     lanes::{self, Lanes},
     mailer::{Mailer, Outbox},
     migrate::{self, MigrateError},
+    misses::Misses,
     openai::OpenAi,
     passwords::Passwords,
     postgres::{self, Durability, Embedded, PostgresError},
@@ -172,6 +173,7 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         outbox,
         tasks: TaskTracker::new(),
         imports: Arc::new(Semaphore::new(2)),
+        misses: Misses::default(),
         stopping: CancellationToken::new(),
         config: Arc::new(config),
     }))

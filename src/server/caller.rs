@@ -41,7 +41,7 @@ pub struct From(pub IpAddr);
 pub struct Until(pub i64);
 
 /// For a call of a server function: where it acts.
-const PLACE: &str = "x-moat-place";
+pub const PLACE: &str = "x-moat-place";
 
 /// Seconds before its end at which an access token is renewed, so that it does not lapse on its way.
 const RENEW_BEFORE: i64 = 30;

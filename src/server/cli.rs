@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -21,7 +21,7 @@ use super::{
     state::AppState,
     telemetry,
 };
-use crate::{accounts, types::UserStatus};
+use crate::{accounts, audit, types::UserStatus};
 
 /// Private AI chat in which Postgres itself is the wall between people.
 ///
@@ -74,10 +74,27 @@ enum Command {
         #[arg(long = "super", value_name = "true|false")]
         superuser: Option<bool>,
     },
+    /// About the audit trails.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// About the database.
     Db {
         #[command(subcommand)]
         command: DbCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Prove that no audit trail was changed; exits with 1 when one was.
+    Verify {
+        /// A copy that somebody exported. By itself it is checked without a database.
+        copy: Option<PathBuf>,
+        /// Also that this server's trail still has all that is in the copy.
+        #[arg(long, requires = "copy")]
+        here: bool,
     },
 }
 
@@ -135,6 +152,9 @@ impl Cli {
                                 operate(&state, &email, status, superuser).await
                             })
                             .await
+                        }
+                        Command::Audit { command: AuditCommand::Verify { copy, here } } => {
+                            verify(self.config, copy, here).await
                         }
                         Command::Db { command: DbCommand::Url { role } } => url(&self.config, role).await,
                     }
@@ -330,6 +350,21 @@ async fn operate(
     } else {
         Err(Stop::Words(format!("Nobody has the address {email}.")))
     }
+}
+
+async fn verify(config: Config, copy: Option<PathBuf>, here: bool) -> Result<(), Stop> {
+    let copy = copy.map(|path| audit::verify::copy(&path)).transpose().map_err(Stop::Words)?;
+    if let Some(copy) = &copy {
+        drop(writeln!(io::stdout(), "{}", audit::verify::about(copy)));
+        if !here {
+            return Ok(());
+        }
+    }
+    with_database(config, |state, _| async move {
+        let report = audit::verify::server(&state, copy.as_ref()).await?;
+        if report.holds { Ok(report.text) } else { Err(Stop::Words(report.text)) }
+    })
+    .await
 }
 
 async fn report(logins: &Logins) -> Result<String, Stop> {

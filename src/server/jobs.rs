@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{lanes::Reason, state::AppState};
-use crate::{accounts, answers, error::AppError, live, threads, workspaces};
+use super::{lanes::Reason, misses, state::AppState};
+use crate::{accounts, answers, audit, error::AppError, live, threads, workspaces};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How often old rows are forgotten.
 const FORGET: Duration = Duration::from_secs(60);
+/// How often it is looked which of the misses are denials.
+const DENIALS: Duration = Duration::from_secs(1);
 /// Seconds that the feed is kept for clients that come back.
 const KEEP_FEED: f64 = 3600.0;
 
@@ -18,6 +20,7 @@ pub async fn run(state: AppState) {
         every(&state, SWEEP, async |state| answers::run::sweep(state).await),
         every(&state, SWEEP, async |state| sweep_threads(state).await),
         every(&state, FORGET, async |state| forget(state).await),
+        every(&state, DENIALS, async |state| note_misses(state).await),
     );
 }
 
@@ -34,6 +37,24 @@ async fn every(state: &AppState, pause: Duration, job: impl AsyncFn(&AppState) -
         }
         wait = pause;
     }
+}
+
+/// Hands over what was asked for in vain. What can't be written is kept for the next time.
+pub async fn note_misses(state: &AppState) -> Result<(), AppError> {
+    let asked = state.misses.take();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let write = async {
+        let mut lane = state.lanes.service(Reason::Denials).await?;
+        audit::sql::note_misses(&mut lane, &misses::rows(&asked)).await?;
+        lane.commit().await
+    };
+    let outcome = write.await;
+    if outcome.is_err() {
+        state.misses.put_back(asked);
+    }
+    outcome
 }
 
 /// Threads whose time is over, while there are any, one in a lane.

@@ -31,8 +31,10 @@ pub enum Reason {
     Sweep,
     /// Sending the mail and text messages that wait.
     Mail,
-    /// What whoever runs the server says on the command line about an account.
+    /// What whoever runs the server asks for on the command line: an account, or whether the audit trails are whole.
     Operate,
+    /// Finding out which of the ids that people asked for in vain are somebody else's.
+    Denials,
 }
 
 /// A connection that does not answer for this long has lost its server: a host that went away says nothing.
@@ -47,6 +49,7 @@ impl Reason {
             Self::Sweep => "sweep",
             Self::Mail => "mail",
             Self::Operate => "operate",
+            Self::Denials => "denials",
         }
     }
 

@@ -28,6 +28,7 @@ pub mod keys;
 pub mod lanes;
 pub mod mailer;
 pub mod migrate;
+pub mod misses;
 pub mod openai;
 pub mod passwords;
 mod pool;

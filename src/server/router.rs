@@ -29,13 +29,13 @@ use tower_http::{
 
 use super::{
     caller::{self, Caller},
-    forms, headers, mailer,
+    forms, headers, mailer, misses,
     state::AppState,
     wire,
 };
 use crate::{
     accounts::model::next_page,
-    app,
+    app, audit,
     error::AppError,
     guide, live, transfer,
     transfer::model::FILE_MAX,
@@ -59,6 +59,8 @@ pub enum Serves {
     Live,
     /// Chats as a file.
     Export,
+    /// The trail of a workspace as a file.
+    Audit,
     /// Takes a file of chats.
     Import,
     /// Alive: answers without the database.
@@ -118,6 +120,8 @@ pub static ROUTES: &[Door] = &[
     door("/w/{place}/members", Serves::Plain, false),
     door("/w/{place}/invitations", Serves::Plain, false),
     door("/w/{place}/settings", Serves::Plain, false),
+    door("/w/{place}/audit", Serves::Plain, false),
+    door("/w/{place}/audit.jsonl", Serves::Audit, false),
     door("/w/{place}/projects/{id}", Serves::Plain, false),
     door("/p/{place}", Serves::Plain, false),
     door("/import/file", Serves::Import, false),
@@ -172,6 +176,7 @@ pub fn router(state: AppState) -> Router {
             Serves::App | Serves::Plain => get(page).post(forms::post),
             Serves::Live => get(live::stream::live),
             Serves::Export => get(transfer::export::export),
+            Serves::Audit => get(audit::export::export),
             Serves::Import => post(transfer::import::import).layer(DefaultBodyLimit::max(FILE_MAX + 64 * 1024)),
             Serves::Health => get(|| async { "ok" }),
             Serves::Ready => get(ready),
@@ -217,6 +222,7 @@ pub fn router(state: AppState) -> Router {
                 .quality(CompressionLevel::Precise(5))
                 .compress_when(SizeAbove::new(512).and(NotForContentType::SSE).and(NotForContentType::IMAGES)),
         )
+        .layer(middleware::from_fn_with_state(state.clone(), misses::note))
         .layer(middleware::from_fn_with_state(state.clone(), caller::identify))
         .layer(csrf)
         .layer(middleware::from_fn(headers::no_phone_in_query))

@@ -18,6 +18,7 @@ use super::{
     keys::Keys,
     lanes::Lanes,
     mailer::{Mailer, Outbox},
+    misses::Misses,
     passwords::Passwords,
     sms::SmsSender,
 };
@@ -49,6 +50,8 @@ pub struct Services {
     pub tasks: TaskTracker,
     /// Files that are read at once. Each keeps a processor busy and a lane open; the others wait for their turn.
     pub imports: Arc<Semaphore>,
+    /// What was asked for in vain since a job looked last.
+    pub misses: Misses,
     /// Cancelled when the server stops: streams end, and clients come back to another process.
     pub stopping: CancellationToken,
 }

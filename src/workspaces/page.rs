@@ -91,7 +91,7 @@ pub fn with_workspace<V: IntoView + 'static>(
                             let name = workspace.name.clone();
                             view! {
                                 <Title text=if title.is_empty() { name.clone() } else { format!("{title} · {name}") }/>
-                                <Trail place name here=title/>
+                                <Trail place name here=title manages=workspace.role.manages()/>
                                 <h1>{if title.is_empty() { workspace.name.clone() } else { title.to_owned() }}</h1>
                                 {draw(workspace)}
                             }.into_any()
@@ -106,17 +106,18 @@ pub fn with_workspace<V: IntoView + 'static>(
 
 /// The way up, and to the other pages of the workspace.
 #[component]
-pub fn Trail(place: String, name: String, here: &'static str) -> impl IntoView {
+pub fn Trail(place: String, name: String, here: &'static str, manages: bool) -> impl IntoView {
     let to = move |path: &str, text: &'static str| {
         let current = (text == here || (here.is_empty() && path.is_empty())).then_some("page");
         view! { <a class="link" href=format!("/w/{place}{path}") aria-current=current>{text}</a> }
     };
     let (overview, members, settings) = (to("", "Overview"), to("/members", "Members"), to("/settings", "Settings"));
+    let audit = manages.then(|| to("/audit", "Audit trail"));
     view! {
         <nav class="trail" aria-label="Workspace">
             <a class="link" href="/workspaces">"Workspaces"</a>
             <span class="quiet">{name}</span>
-            {overview}{members}{settings}
+            {overview}{members}{settings}{audit}
         </nav>
     }
 }

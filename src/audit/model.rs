@@ -1,0 +1,251 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    types::{MemberRole, ProjectId, ProjectRole, UserStatus},
+    workspaces::model::MEMBER_ROLES,
+};
+
+/// Events on a page.
+pub const EVENTS_PAGE: usize = 50;
+
+/// What can be in the trail: what it is called there, and on screens.
+pub const NOUNS: [(&str, &str); 10] = [
+    ("member", "Members"),
+    ("invitation", "Invitations"),
+    ("offer", "Projects in invitations"),
+    ("project", "Projects"),
+    ("person", "People of projects"),
+    ("workspace", "Workspace"),
+    ("security", "Denials"),
+    ("session", "Sign-ins"),
+    ("account", "Account"),
+    ("password", "Password"),
+];
+
+/// An event as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub seq: i64,
+    /// In the reader's time zone.
+    pub time: String,
+    pub kind: String,
+    pub by: Actor,
+    /// Whom it is about, where that is somebody else.
+    pub person: Option<Who>,
+    pub project: Option<(ProjectId, String)>,
+    pub old: Map<String, Value>,
+    pub new: Map<String, Value>,
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    Person(Who),
+    /// Whoever runs the server.
+    Operator,
+    /// The server by itself.
+    Server,
+    /// Somebody by a way around the server.
+    Database,
+    /// Somebody who is not in this workspace.
+    Stranger,
+}
+
+/// Who somebody was at that time; empty when they have been erased since.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    pub email: String,
+    pub name: String,
+    #[serde(default)]
+    pub ip: String,
+    #[serde(default)]
+    pub user_agent: String,
+}
+
+/// A page of the trail, the newest first, and before which event the next one begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventPage {
+    pub events: Vec<Event>,
+    pub next: Option<i64>,
+}
+
+/// What a trail is narrowed to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The address of whoever did it, or to whom it was done.
+    #[serde(default)]
+    pub person: String,
+    /// One of [`NOUNS`], or empty.
+    #[serde(default)]
+    pub about: String,
+    /// Days in the reader's time zone, `2026-01-31`; empty for no end.
+    #[serde(default)]
+    pub from: String,
+    #[serde(default)]
+    pub to: String,
+    #[serde(default)]
+    pub project: Option<ProjectId>,
+    #[serde(default)]
+    pub before: Option<i64>,
+}
+
+impl Wanted {
+    /// Of what an address asks for, by name. What is not understood is passed over.
+    pub fn of(asked: impl Fn(&str) -> Option<String>) -> Self {
+        let text = |name| asked(name).unwrap_or_default().trim().replace('\0', "");
+        let about = text("about");
+        Self {
+            person: text("person").to_lowercase(),
+            about: if NOUNS.iter().any(|(noun, _)| *noun == about) { about } else { String::new() },
+            from: text("from"),
+            to: text("to"),
+            project: text("project").parse().ok(),
+            before: text("before").parse().ok(),
+        }
+    }
+
+    /// What asks for the same trail, by name.
+    pub fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("person", self.person.clone()),
+            ("about", self.about.clone()),
+            ("from", self.from.clone()),
+            ("to", self.to.clone()),
+        ];
+        fields.extend(self.project.map(|project| ("project", project.to_string())));
+        fields
+    }
+}
+
+impl Who {
+    pub fn called(&self) -> String {
+        match (self.name.as_str(), self.email.as_str()) {
+            ("", "") => "somebody who was erased".to_owned(),
+            ("", email) => email.to_owned(),
+            (name, _) => name.to_owned(),
+        }
+    }
+}
+
+impl Actor {
+    pub fn called(&self) -> String {
+        match self {
+            Self::Person(who) => {
+                let called = who.called();
+                if who.email.is_empty() { called.replacen('s', "S", 1) } else { called }
+            }
+            Self::Operator => "Whoever runs this server".to_owned(),
+            Self::Server => "The server".to_owned(),
+            Self::Database => "Somebody in the database itself".to_owned(),
+            Self::Stranger => "Somebody who is not in this workspace".to_owned(),
+        }
+    }
+}
+
+impl Event {
+    /// What happened, in words that go on after the name of whoever did it.
+    pub fn said(&self) -> String {
+        let whom = self.person.as_ref().map(Who::called);
+        let (own, whom) = (whom.is_none(), whom.unwrap_or_default());
+        let project = self.project.as_ref().map_or("a project", |(_, name)| name.as_str());
+        let has = |field: &str| self.old.contains_key(field) || self.new.contains_key(field);
+        let role = || self.field("role").2;
+        match (self.kind.as_str(), own) {
+            ("workspace.added", _) => "made this workspace".to_owned(),
+            ("workspace.changed", _) if self.new.contains_key("deleted_at") => "deleted this workspace".to_owned(),
+            ("workspace.changed", _) if has("deleted_at") => "took this workspace back".to_owned(),
+            ("workspace.changed", _) => "changed the workspace".to_owned(),
+            ("member.added", true) => "joined".to_owned(),
+            ("member.added", false) => format!("added {whom}"),
+            ("member.removed", true) => "left".to_owned(),
+            ("member.removed", false) => format!("removed {whom}"),
+            ("member.changed", own) => {
+                let whom = if own { "themselves".to_owned() } else { whom };
+                match (has("role"), has("status")) {
+                    (true, _) => format!("made {whom} {}", article(&role())),
+                    (_, true) => format!("changed the account of {whom}: {}", self.field("status").2.to_lowercase()),
+                    _ => format!("changed {whom}"),
+                }
+            }
+            ("invitation.added", _) => format!("invited {whom}"),
+            ("invitation.changed", true) if has("accepted_at") => "accepted an invitation".to_owned(),
+            ("invitation.changed", _) if has("role") => format!("changed the invitation of {whom}"),
+            ("invitation.changed", _) => format!("renewed the invitation of {whom}"),
+            ("invitation.removed", _) => format!("took back the invitation of {whom}"),
+            ("offer.added", _) => format!("invited {whom} to {project}"),
+            ("project.added", _) => format!("made the project {project}"),
+            ("project.changed", _) if self.new.contains_key("archived_at") => format!("archived {project}"),
+            ("project.changed", _) if has("archived_at") => format!("took {project} out of the archive"),
+            ("project.changed", _) => format!("changed the project {project}"),
+            ("project.removed", _) => format!("deleted the project {project}"),
+            ("person.added", true) => format!("came into {project}"),
+            ("person.added", false) => format!("added {whom} to {project}"),
+            ("person.removed", true) => format!("left {project}"),
+            ("person.removed", false) => format!("removed {whom} from {project}"),
+            ("person.changed", _) => format!("made {whom} {} of {project}", article(&role())),
+            ("session.added", _) => "signed in".to_owned(),
+            ("session.changed", _) => "ended a session".to_owned(),
+            ("account.changed", _) => "changed the account".to_owned(),
+            ("password.added" | "password.changed", _) => "set a password".to_owned(),
+            ("password.removed", _) => "removed the password".to_owned(),
+            ("security.denied", _) => {
+                let times = self.new.get("times").and_then(Value::as_i64).unwrap_or(1);
+                let what = match self.new.get("what").and_then(Value::as_str) {
+                    Some("project") => "a project",
+                    Some("member") => "a membership",
+                    Some("person") => "a place in a project",
+                    Some("invitation") => "an invitation",
+                    _ => "a chat",
+                };
+                let times = if times > 1 { format!(" {times} times") } else { String::new() };
+                format!("asked{times} for {what} that is not theirs to see, and was told that there is none")
+            }
+            (kind, _) => kind.to_owned(),
+        }
+    }
+
+    /// What it changed: each field with what it was and what it is.
+    pub fn fields(&self) -> Vec<(String, String, String)> {
+        let mut names: Vec<&String> = self.old.keys().chain(self.new.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().map(|name| self.field(name)).collect()
+    }
+
+    fn field(&self, name: &str) -> (String, String, String) {
+        let shown = |map: &Map<String, Value>| map.get(name).map(|value| word(name, value)).unwrap_or_default();
+        let called = match name {
+            "password_phc" => "password".to_owned(),
+            "token_hash" => "link".to_owned(),
+            "superuser" => "super user".to_owned(),
+            "id" => "its id".to_owned(),
+            _ => name.strip_suffix("_at").unwrap_or(name).replace('_', " "),
+        };
+        (called, shown(&self.old), shown(&self.new))
+    }
+}
+
+fn article(noun: &str) -> String {
+    let vowel = noun.starts_with(['A', 'E', 'I', 'O', 'U']);
+    format!("{} {}", if vowel { "an" } else { "a" }, noun.to_lowercase())
+}
+
+/// A value as a person reads it.
+fn word(field: &str, value: &Value) -> String {
+    let Value::String(text) = value else { return value.to_string() };
+    let known = match field {
+        "role" => MEMBER_ROLES.into_iter().find(|r| r.as_str() == text).map(MemberRole::called).or_else(|| {
+            crate::projects::model::PROJECT_ROLES.into_iter().find(|r| r.as_str() == text).map(ProjectRole::called)
+        }),
+        "status" => crate::accounts::model::STATUSES.into_iter().find(|s| s.as_str() == text).map(UserStatus::called),
+        _ => None,
+    };
+    let time = || text.split_once('T').filter(|_| field.ends_with("_at"));
+    match (known, time()) {
+        (Some(known), _) => known.to_owned(),
+        (None, Some((day, time))) => format!("{day} {} UTC", time.get(..5).unwrap_or(time)),
+        (None, None) => text.clone(),
+    }
+}
