@@ -290,8 +290,10 @@ async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_ke
         (Manner::Raw(format!("data: {}\n\n", "x".repeat(2_000_000))), "failed", "no answer", ""),
         // A line without an end is not kept until there is one.
         (Manner::Stuck("data: ".to_owned() + &"x".repeat(2_000_000)), "failed", "no answer", ""),
-        (Manner::Status(401, None), "failed", "refused the request (status 401)", ""),
-        (Manner::Status(500, None), "failed", "refused the request (status 500)", ""),
+        (Manner::Status(401, None), "failed", "does not take this server's key", ""),
+        (Manner::Status(404, None), "failed", "does not know this model", ""),
+        (Manner::Status(418, None), "failed", "refused the request (status 418)", ""),
+        (Manner::Status(500, None), "failed", "failed (status 500)", ""),
         (Manner::Status(429, Some("60")), "failed", "Try again in 60 s", ""),
         (Manner::Then(429, Some("0"), one()), "done", "", "a piece"),
         (Manner::Busy(one()), "done", "", "a piece"),
@@ -305,7 +307,14 @@ async fn what_a_model_server_does_wrong_is_said_in_words_and_what_it_wrote_is_ke
             "",
         ),
         (Manner::Refuse("{\"error\":\"no\"}"), "failed", "refused the request (status 400)", ""),
-        (Manner::Empty, "done", "", ""),
+        (Manner::Empty, "failed", "gave no answer", ""),
+        // Some say "stop" once more behind what matters.
+        (
+            Manner::Raw(format!("{}{}{END}", line("a piece"), ended("length").split("data: [DONE]").next().unwrap())),
+            "failed",
+            "Go on",
+            "a piece",
+        ),
         (
             Manner::Raw(format!(": keep-alive\n\nevent: x\r\n{}{END}", line("a piece").replace('\n', "\r\n"))),
             "done",

@@ -121,6 +121,58 @@ async fn what_is_exported_can_be_imported_by_somebody_else_once() {
 }
 
 #[tokio::test]
+async fn half_an_answer_is_one_in_a_fork_and_in_a_file_too_and_what_was_deleted_stays_so() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("a@example.org").await, app.sign_up("b@example.org").await);
+    let thread = start(&app, &ada, "How do I stop an answer?").await;
+    let shown = async |person: &Person, thread: &str| {
+        let open = app.call(Some(person), "threads/server_fns/open_thread", &[("thread", thread)]).await;
+        open.json()["messages"].as_array().unwrap().clone()
+    };
+    let answer = shown(&ada, &thread).await[1]["id"].as_str().unwrap().to_owned();
+    let mut conn = app.db.superuser().await;
+    conn.execute("update app.generations set status = 'stopped'").await.unwrap();
+    let fork = [("message", answer.as_str()), ("client", "00000000-0000-4000-8000-0000000000f0")];
+    let forked = app.call(Some(&ada), "threads/server_fns/fork_thread", &fork).await;
+    assert_eq!(forked.status, 200, "{}", forked.body);
+    let fork =
+        forked.json()["thread"].as_str().map_or_else(|| forked.json().as_str().unwrap().to_owned(), str::to_owned);
+    let copy = &shown(&ada, &fork).await[1];
+    assert_eq!(copy["status"], "stopped", "{copy}");
+    assert!(copy["actions"].as_str().unwrap().contains("Go on"), "{copy}");
+    let on = [
+        ("message", copy["id"].as_str().unwrap()),
+        ("client", "00000000-0000-4000-8000-0000000000f1"),
+        ("go_on", "true"),
+    ];
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/answer_again", &on).await.status, 200);
+
+    let gone = start(&app, &ada, "to be deleted").await;
+    let question = shown(&ada, &gone).await[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(app.call(Some(&ada), "threads/server_fns/delete_message", &[("message", &question)]).await.status, 200);
+    for (export, threads) in [
+        (format!("/export/{thread}.json"), 1),
+        (format!("/export/{fork}.json"), 1),
+        (format!("/export/{gone}.json"), 1),
+    ] {
+        let file = app.page(Some(&ada), &export).await.body;
+        let import = imported(&app, &bob, &file).await;
+        assert_eq!((import["status"].as_str(), import["threads"].as_i64()), (Some("done"), Some(threads)), "{import}");
+    }
+    let text = app.page(Some(&ada), &format!("/export/{thread}.md")).await.body;
+    assert!(text.contains("*This answer is not whole.*"), "{text}");
+    let mut ended = Vec::new();
+    let mut deleted = 0;
+    for row in rows(&app, &bob).await {
+        for message in shown(&bob, row["id"].as_str().unwrap()).await {
+            ended.extend(message["status"].as_str().map(str::to_owned));
+            deleted += i32::from(message["deleted"] == true);
+        }
+    }
+    assert!(ended.iter().filter(|e| *e == "stopped").count() >= 1 && deleted == 1, "{ended:?} {deleted}");
+}
+
+#[tokio::test]
 async fn chatgpts_file_is_imported_with_its_times_and_one_event() {
     let app = App::new().await;
     let ada = app.sign_up("a@example.org").await;
@@ -164,9 +216,11 @@ async fn a_broken_file_says_where_and_keeps_what_came_before() {
     assert!(row["why"].as_str().unwrap().starts_with("Line 2, column 14: EOF"), "{row}");
     let other = imported(&app, &ada, b"PK\x03\x04 a zip file").await;
     assert!(other["why"].as_str().unwrap().starts_with("Line 1, column 1"), "{other}");
+    let newer = imported(&app, &ada, r#"{"format":"moat","version":2,"threads":[]}"#).await;
+    assert!(newer["why"].as_str().unwrap().contains("of a newer moat"), "{newer}");
     let mine: i64 =
         sqlx::query_scalar("select count(*) from app.imports").fetch_one(&mut app.db.superuser().await).await.unwrap();
-    assert_eq!(mine, 2);
+    assert_eq!(mine, 3);
     assert!(app.call(Some(&bob), "transfer/server_fns/list_imports", &[]).await.json().as_array().unwrap().is_empty());
     // What is no form with a file.
     for (kind, body) in

@@ -248,6 +248,23 @@ test("a message whose confirmation was lost is not doubled by sending it again",
   expect(await asked(text)).toBe(1);
 });
 
+test("whoever sends something sees it, however far up they were reading, and stopping keeps the focus here", async ({ page }) => {
+  await newcomer(page);
+  await ask(page, "A line\n".repeat(80));
+  await expect(status(page)).toHaveText(atRest);
+  const scroller = page.getByRole("region", { name: "Messages" });
+  await scroller.evaluate((element) => element.scrollBy(0, -100_000));
+  await expect(said(page, "You").first()).toBeInViewport();
+  const key = fresh("seen");
+  await send(page, `HOLD ${key} CODE`);
+  await expect(said(page, "You").last()).toBeInViewport();
+  await expect(stopButton(page)).toBeVisible();
+  await stopButton(page).press("Enter");
+  await expect(status(page)).toHaveText(atRest);
+  await expect(scroller).toBeFocused();
+  await release(key);
+});
+
 test("what was typed and not sent is still there after a reload", async ({ page }) => {
   await newcomer(page);
   await awake(page);
@@ -327,7 +344,7 @@ test("an answer that failed says why, and another try gives one", async ({ page 
   const key = fresh("unwell");
   await ask(page, `FAIL 500 ${key}`);
   const answer = said(page, "moat");
-  await expect(answer).toContainText("The model server refused the request (status 500).");
+  await expect(answer).toContainText("The model server failed (status 500).");
   await expect(status(page)).toHaveText(atRest);
   await heal(key);
   await answer.first().getByRole("button", { name: "Try again" }).click();

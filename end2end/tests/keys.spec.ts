@@ -183,6 +183,28 @@ test("where somebody types, holds another key or has something open, a key is a 
   await expect(sheet(page)).toBeHidden();
 });
 
+test("letters go into the box after a click, and archive nothing", async ({ page }) => {
+  await newcomer(page);
+  for (const text of ["One", "Two"]) {
+    await ask(page, text);
+    await page.goto("/chat");
+  }
+  await awake(page);
+  await chatList(page).getByRole("link", { name: "One" }).click();
+  await expect(said(page, "You")).toBeVisible();
+  await page.keyboard.type("hello there, e");
+  await expect(box(page)).toHaveValue("hello there, e");
+  await box(page).fill("");
+  await page.getByRole("region", { name: "Messages" }).click();
+  await page.keyboard.type("eh");
+  await expect(box(page)).toHaveValue("eh");
+  await expect(chatList(page)).toHaveText(["Two", "One"]);
+  // Escape gives the keys back.
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("e");
+  await expect(chatList(page)).toHaveText(["Two"]);
+});
+
 test("keys of one letter are switched off for all windows, and on again", async ({ page, context }) => {
   await newcomer(page);
   const tab = await context.newPage();
@@ -277,6 +299,7 @@ test("on a phone an open chat gives way to the list that one asks for", async ({
   await line(page, "Behind").click();
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Behind");
   await leave(page);
+  await page.keyboard.press("Escape");
   await page.keyboard.press("j");
   await expect(line(page, "Behind")).toBeFocused();
 });

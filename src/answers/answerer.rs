@@ -42,6 +42,16 @@ pub enum AnswerError {
     Busy(u64),
     #[error("The model server refused the request (status {0}).")]
     Refused(u16),
+    #[error("The model server does not take this server's key (status {0}). Whoever runs moat has to look after it.")]
+    Locked(u16),
+    #[error(
+        "The model server does not know this model or address (status 404). Choose another model, or tell whoever runs moat."
+    )]
+    NoModel,
+    #[error("The model server failed (status {0}). Try again.")]
+    Broken(u16),
+    #[error("The model gave no answer. Try again, or say it differently.")]
+    Empty,
     #[error("The model server sent something that is no answer.")]
     Malformed,
     #[error("The answer grew longer than 1 MB and was cut there.")]

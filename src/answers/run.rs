@@ -103,6 +103,7 @@ async fn pieces(
                 append(state, user, generation, &mut n, &mut waiting).await?;
                 return Err(Broken::Answerer(error));
             }
+            None if written == 0 => return Err(Broken::Answerer(AnswerError::Empty)),
             None => {
                 if !waiting.is_empty() && !append(state, user, generation, &mut n, &mut waiting).await? {
                     return Ok(Status::Stopped);

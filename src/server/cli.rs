@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
     adopt,
-    boot::{Database, Logins, Stop, kept, state},
+    boot::{Database, Logins, Stop, kept, missing_files, state},
     check,
     config::{AnswererKind, Config, Signup},
     demo,
@@ -191,14 +191,16 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
         return Err(Stop::Hole(holes));
     }
     let (origin, loopback) = (config.origin(), config.is_loopback());
-    if !config.site.join("pkg").is_dir() {
-        tracing::warn!(
-            "MOAT_SITE: {} holds no built pages: there will be no style and no script. Name the folder, or start from the project's own.",
-            config.site.display()
-        );
-    }
     let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
     let state = state(config, lanes, &database.secret)?;
+    let missing = missing_files(&state.leptos);
+    if !missing.is_empty() {
+        tracing::warn!(
+            "MOAT_SITE: {} has no {}: there will be no style and no script. Name the folder that was built with this program, and keep hash.txt beside the program.",
+            state.config.site.display(),
+            missing.join(", ")
+        );
+    }
     let mut out = io::stdout().lock();
     drop(writeln!(out, "\n  moat is at {origin}"));
     if let Some(embedded) = &database.embedded {

@@ -116,7 +116,8 @@ impl Inner {
                         let mut told = Vec::new();
                         for choice in chunk.choices {
                             // What comes after the end of the answer still counts its tokens.
-                            ended = choice.finish_reason.or(ended);
+                            // Some say "stop" once more behind the reason that matters.
+                            ended = ended.filter(|e| e != "stop").or(choice.finish_reason);
                             told.extend(choice.delta.content.filter(|text| !text.is_empty()).map(Piece::Text));
                         }
                         told.extend(chunk.usage.and_then(usage).map(Piece::Usage));
@@ -169,7 +170,7 @@ impl Inner {
                         wait = Duration::from_secs(seconds);
                         AnswerError::Busy(seconds)
                     }
-                    status @ (500 | 502 | 504) => AnswerError::Refused(status),
+                    status @ (500 | 502 | 504) => AnswerError::Broken(status),
                     status @ (400 | 413 | 422) => {
                         if is_full(response, self.patience).await {
                             return Err(AnswerError::Full);
@@ -179,6 +180,12 @@ impl Inner {
                             Some(_) => continue,
                             None => return Err(AnswerError::Refused(status)),
                         }
+                    }
+                    status @ (401 | 403 | 404) => {
+                        // Of keys and models, and of nobody's chat.
+                        let said: String = said(response, self.patience).await.chars().take(300).collect();
+                        tracing::warn!(status, said, "the model server refuses");
+                        return Err(if status == 404 { AnswerError::NoModel } else { AnswerError::Locked(status) });
                     }
                     status => return Err(AnswerError::Refused(status)),
                 },
@@ -210,6 +217,14 @@ fn messages(turn: &Turn) -> Vec<serde_json::Value> {
 
 /// Whether a refusal is about the length of what was sent: servers say so in words of their own.
 async fn is_full(response: reqwest::Response, patience: Duration) -> bool {
+    let said = said(response, patience).await.to_lowercase();
+    ["context_length_exceeded", "context length", "context window", "too many tokens", "prompt is too long"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// The beginning of what a server says.
+async fn said(response: reqwest::Response, patience: Duration) -> String {
     let mut said = Vec::new();
     let mut body = response.bytes_stream();
     while said.len() < 16 * 1024
@@ -217,10 +232,7 @@ async fn is_full(response: reqwest::Response, patience: Duration) -> bool {
     {
         said.extend_from_slice(&chunk);
     }
-    let said = String::from_utf8_lossy(&said).to_lowercase();
-    ["context_length_exceeded", "context length", "context window", "too many tokens", "prompt is too long"]
-        .iter()
-        .any(|words| said.contains(words))
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// What the model gives as the reason of its end.

@@ -1,5 +1,7 @@
 //! Logs: one line an event, with the request's id in it.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 use super::config::{BadSetting, Config, LogFormat};
@@ -13,7 +15,10 @@ pub fn start(config: &Config) -> Result<(), BadSetting> {
         .parse()
         .map_err(|e: ParseError| BadSetting { setting: "MOAT_LOG", why: e.to_string() })?;
     let filter = filter.add_directive(quiet);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => logs.compact().init(),
         LogFormat::Json => logs.json().init(),

@@ -114,7 +114,12 @@ const KEYS = {
   "?": openSheet,
 };
 
+// Whoever has just clicked has a hand on the mouse: letters are meant for the box then, and not for the list that they would
+// archive from.
+let clicked = false;
+
 export function attend_keys() {
+  document.addEventListener("pointerdown", () => (clicked = true), true);
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || one("dialog[open]")) return;
     const { key, target } = event;
@@ -128,10 +133,13 @@ export function attend_keys() {
       if (details) details.open = false;
       // Out of the box, so that the keys below mean something again; what was typed stays.
       else if (target.matches("textarea")) target.blur();
+      clicked = false;
     }
     // On some keyboards brackets are typed with AltGr, which says that it is Ctrl and Alt.
     if ((event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph")) return;
     if (menu || !isOn() || target.closest("input, textarea, select, [contenteditable]")) return;
+    if (key.length > 1) clicked = false;
+    else if (clicked && /[\p{L}\d]/u.test(key)) return focus("#composer textarea");
     if (!Object.hasOwn(KEYS, key) || (event.repeat && key !== "j" && key !== "k")) return;
     event.preventDefault();
     KEYS[key]();

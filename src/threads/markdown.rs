@@ -133,6 +133,25 @@ pub(super) fn is_too_deep(markdown: &str) -> bool {
     })
 }
 
+/// Signs of footnotes beyond which there are none: each is some 300 bytes of HTML.
+const FOOTNOTES_MAX: usize = 1000;
+
+/// Whether most cells of a text's tables are not in it: rows that are shorter than the head are filled up, and so 30 kB of text
+/// would become 6 MB of page.
+fn tables_are_made_up(markdown: &str) -> bool {
+    let (mut cells, mut width) = (0, 0);
+    for line in markdown.lines() {
+        let line = line.trim();
+        if line.is_empty() {
+            width = 0;
+        } else if line.contains(['|', '-']) && line.bytes().all(|b| b"|-: \t".contains(&b)) {
+            width = width.max(line.bytes().filter(|b| *b == b'|').count() + 1);
+        }
+        cells += width;
+    }
+    cells > 1000 && cells > markdown.len()
+}
+
 /// The Markdown that is understood here.
 pub(super) fn options(anchors: bool) -> Options<'static> {
     let mut options = Options::default();
@@ -141,6 +160,8 @@ pub(super) fn options(anchors: bool) -> Options<'static> {
     options.extension.autolink = true;
     options.extension.tasklist = true;
     options.extension.footnotes = true;
+    // Somebody who asks about <div> wants to see that; left out, words would vanish.
+    options.render.escape = true;
     options.extension.header_id_prefix = anchors.then(String::new);
     // One line end is a line end: people don't know that Markdown wants two.
     options.render.hardbreaks = !anchors;
@@ -153,7 +174,9 @@ fn html(markdown: &str, clean: &Builder<'static>, anchors: bool) -> String {
         let _ = escape(&mut text, markdown);
         return text + "</p>";
     }
-    let options = options(anchors);
+    let mut options = options(anchors);
+    options.extension.table = !tables_are_made_up(markdown);
+    options.extension.footnotes = markdown.matches("[^").count() <= FOOTNOTES_MAX;
     let mut plugins = Plugins::default();
     plugins.render.codefence_syntax_highlighter = Some(&Classes);
     let html = clean.clean(&markdown_to_html_with_plugins(markdown, &options, &plugins)).to_string();
@@ -368,6 +391,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_looks_like_html_is_shown_as_it_was_written() {
+        let text = |markdown: &str| {
+            scraper::Html::parse_fragment(&to_html(markdown)).root_element().text().collect::<String>()
+        };
+        let asked = "How do I centre a <div class=\"a\"> in a <span>? And Vec<String>, a < b, <my-tag>x</my-tag>";
+        assert_eq!(text(asked).trim(), asked);
+        assert_eq!(
+            text("<table><tr><td>1</td></tr></table>\n\nafter").replace('\n', " ").trim(),
+            "<table><tr><td>1</td></tr></table> after"
+        );
+        assert_eq!(text("<!-- a comment -->").trim(), "<!-- a comment -->");
+    }
+
+    #[test]
+    fn a_short_text_becomes_no_long_page() {
+        let wide = format!("|{}\n|{}\n{}", "a|".repeat(3000), "-|".repeat(3000), "|b\n".repeat(6000));
+        let signs = format!("{}\n\n[^a]: x", "[^a]".repeat(60_000));
+        let many = format!("|{}\n|{}\n{}\n", "a|".repeat(30), "-|".repeat(30), "|b\n".repeat(400)).repeat(27);
+        for text in [&wide, &signs, &many] {
+            assert!(to_html(text).len() < 12 * text.len(), "{}", to_html(text).len());
+        }
+        // Those that people write are tables all the same, some cells left out or not.
+        let long = format!("| a | b | c |\n|---|---|---|\n{}", "| 1 | 2 |\n".repeat(2000));
+        assert!(to_html(&long).contains("<table") && to_html("a[^1]\n\n[^1]: b").contains("fn-1"));
     }
 
     #[test]

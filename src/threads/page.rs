@@ -264,7 +264,7 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
         });
     }
 
-    let area = NodeRef::<Textarea>::new();
+    let (area, scroller) = (NodeRef::<Textarea>::new(), NodeRef::<leptos::html::Div>::new());
     // Where somebody goes on whose button has gone.
     let to_area = move || {
         if let Some(area) = area.get_untracked() {
@@ -317,6 +317,10 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                 unsent,
                 Unsent { client, text, failed: None, waiting: true, sent: false, at: js_sys::Date::now(), after },
             );
+            // Whoever sends something wants to see it there.
+            if let Some(scroller) = scroller.get_untracked() {
+                scroller.set_scroll_top(0);
+            }
         }
         Err(error) => problem.set(Some(error)),
     };
@@ -419,7 +423,7 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
             <Show when=move || deleted.get()>
                 <p class="problem" role="alert">"This chat was deleted in another window. "<a class="link" href="/chat">"Go to your chats"</a></p>
             </Show>
-            <div class="scroller" tabindex="0" role="region" aria-label="Messages">
+            <div class="scroller" tabindex="0" role="region" aria-label="Messages" node_ref=scroller>
                 <div class="messages">
                     <Show when=move || more.get()>
                         <p class="earlier">
@@ -444,7 +448,14 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                 <p class="quiet" class:unseen=move || !answering.get() role="status">{told}</p>
                 <p class="quiet used">{move || if answering.get() { String::new() } else { head.read().used.clone() }}</p>
                 <Show when=move || answering.get()>
-                    <form method="post" action=format!("/chat/{thread}?do=stop") on:submit=move |event| { event.prevent_default(); stop(); }>
+                    <form method="post" action=format!("/chat/{thread}?do=stop") on:submit=move |event| {
+                        event.prevent_default();
+                        stop();
+                        // The button goes, and with it the focus.
+                        if let Some(scroller) = scroller.get_untracked() {
+                            drop(scroller.focus());
+                        }
+                    }>
                         <input type="hidden" name="thread" value=thread.to_string()/>
                         <button type="submit" class="button"><Icon of=icondata_lu::LuSquare/>"Stop"</button>
                     </form>

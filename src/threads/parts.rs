@@ -190,7 +190,7 @@ pub fn Composer(
                 <input type="hidden" name="client" value=move || client.get().to_string()/>
                 {thread.map(|thread| view! { <input type="hidden" name="thread" value=thread.to_string()/> })}
                 {after.map(|after| view! { <input type="hidden" name="after" value=after.to_string()/> })}
-                <textarea name="text" aria-label="Your message" placeholder="Ask anything" rows="3" required=true maxlength="32000" node_ref=area
+                <textarea name="text" aria-label="Your message" placeholder="Ask anything" rows="3" required=true node_ref=area
                     on:keydown=on_key on:input=move |event| unsent::keep_draft(&of.read_value(), &event_target_value(&event))>{raw_text()(&typed)}</textarea>
                 <button type="submit" class="button primary send" disabled=busy title="Send (Enter)" aria-label="Send"><Icon of=icondata_lu::LuArrowUp/></button>
             </form>

@@ -330,7 +330,7 @@ async fn branch(
          )
          select p.id, p.parent_id, p.seq, p.role, p.client_id, p.deleted_at is not null as deleted,
                 case when g.status = 'running' then coalesce(w.text, '') else p.content ->> 'text' end as text,
-                g.status, g.why, coalesce(w.pieces, 0)::int as pieces,
+                coalesce(g.status, p.content ->> 'ended') as status, coalesce(g.why, '') as why, coalesce(w.pieces, 0)::int as pieces,
                 s.place, s.siblings, s.previous, s.next, h.up as thumb,
                 to_char(l.at, 'HH24:MI') as time,
                 coalesce(to_char(l.at, case when l.at >= here.today then null when l.at >= date_trunc('year', here.today) then 'FMDD Mon'

@@ -178,7 +178,8 @@ impl Writing {
             Form::Markdown if said.text.is_empty() => {}
             Form::Markdown => {
                 let who = if said.role == Role::User { "You" } else { "moat" };
-                text.push_str(&format!("\n**{who}**\n\n{}\n", said.text.trim_end()));
+                let cut = if said.ended.is_some() { "\n*This answer is not whole.*\n" } else { "" };
+                text.push_str(&format!("\n**{who}**\n\n{}\n{cut}", said.text.trim_end()));
             }
         }
     }

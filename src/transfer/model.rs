@@ -39,4 +39,10 @@ pub struct Said {
     pub role: Role,
     pub text: String,
     pub at: f64,
+    /// How an answer ended that is not whole: `stopped`, `failed` or `interrupted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Emptied by its owner; it keeps its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }

@@ -21,6 +21,9 @@ use crate::{
     types::Role,
 };
 
+/// How answers end that are not whole.
+const ENDS: [&str; 3] = ["stopped", "failed", "interrupted"];
+
 /// What became of a file, but for what was taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -121,6 +124,10 @@ impl<'de, F: FnMut(Arrival) -> bool> Visitor<'de> for Whole<'_, F> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "format" => ours = map.next_value::<String>()? == "moat",
+                "version" if ours && map.next_value::<u64>()? != 1 => {
+                    return Err(A::Error::custom("this file is of a newer moat, which has to read it"));
+                }
+                "version" if ours => {}
                 "threads" if ours => map.next_value_seed(Threads(self.0))?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -274,6 +281,8 @@ impl Conversation {
                 role: *role,
                 text: text.clone(),
                 at: *at,
+                ended: None,
+                deleted: false,
             };
             if Some(id) == open.as_deref() && !children.contains_key(id) {
                 end = Some(message);
@@ -323,6 +332,7 @@ fn arrival(from: &str, source: Option<uuid::Uuid>, talk: Talk) -> Option<(Arriva
         text.truncate(text.floor_char_boundary(KEPT_MAX));
         messages.push(serde_json::json!({
             "client": id_of(&said.id), "parent": parent, "role": said.role, "text": text, "at": time(said.at),
+            "ended": said.ended.as_deref().filter(|ended| ENDS.contains(ended)), "deleted": said.deleted,
         }));
     }
     if messages.is_empty() {

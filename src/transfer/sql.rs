@@ -49,17 +49,26 @@ pub async fn heads(
 /// The next messages of a thread after a place, with their places. One that was emptied keeps its own, so that what stands
 /// below it hangs where it hung.
 pub async fn said(lane: &mut UserLane, thread: ThreadId, after: i64, limit: i64) -> Result<Vec<(i64, Said)>, AppError> {
-    let rows: Vec<(i64, MessageId, Option<MessageId>, Role, String, f64)> = sqlx::query_as(
-        "select m.seq, m.id, m.parent_id, m.role, m.content ->> 'text', extract(epoch from m.created_at)::float8
-           from app.messages m where m.thread_id = $1 and m.seq > $2 order by m.seq limit $3",
+    type Row = (i64, MessageId, Option<MessageId>, Role, String, f64, Option<String>, bool);
+    let rows: Vec<Row> = sqlx::query_as(
+        "select m.seq, m.id, m.parent_id, m.role,
+                case when g.status = 'running'
+                     then coalesce((select string_agg(c.text, '' order by c.n) from app.generation_chunks c where c.generation_id = g.id), '')
+                     else m.content ->> 'text' end,
+                extract(epoch from m.created_at)::float8,
+                case coalesce(g.status, m.content ->> 'ended', 'done') when 'done' then null when 'running' then 'interrupted'
+                     else coalesce(g.status, m.content ->> 'ended') end,
+                m.deleted_at is not null
+           from app.messages m left join app.generations g on g.message_id = m.id where m.thread_id = $1 and m.seq > $2 order by m.seq limit $3",
     )
     .bind(thread)
     .bind(after)
     .bind(limit)
     .fetch_all(lane.conn())
     .await?;
-    let said = |(seq, id, parent, role, text, at): (i64, MessageId, Option<MessageId>, Role, String, f64)| {
-        (seq, Said { id: id.to_string(), parent: parent.map(|p| p.to_string()), role, text, at })
+    let said = |(seq, id, parent, role, text, at, ended, deleted): Row| {
+        let ended = ended.filter(|_| !deleted);
+        (seq, Said { id: id.to_string(), parent: parent.map(|p| p.to_string()), role, text, at, ended, deleted })
     };
     Ok(rows.into_iter().map(said).collect())
 }
