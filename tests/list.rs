@@ -90,6 +90,26 @@ async fn talk(conn: &mut PgConnection, user: Uuid, title: &str, texts: &[&str]) 
 }
 
 #[tokio::test]
+async fn what_was_deleted_can_be_taken_back_for_half_a_minute_and_not_after() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let client = Uuid::new_v4().to_string();
+    let made = app.call(Some(&ada), "threads/server_fns/start_thread", &[("client", &client), ("text", "Here")]).await;
+    let thread = made.json()["thread"].as_str().unwrap().to_owned();
+    let act = async |act: &str| {
+        let fields = [("threads[0]", thread.as_str()), ("act", act)];
+        app.call(Some(&ada), "threads/server_fns/file_threads", &fields).await.status
+    };
+    assert_eq!(
+        (act("delete").await, act("restore").await, act("delete").await),
+        (StatusCode::OK, StatusCode::OK, StatusCode::OK)
+    );
+    let mut conn = app.db.superuser().await;
+    conn.execute("update app.threads set deleted_at = now() - interval '41 seconds'").await.unwrap();
+    assert_eq!(act("restore").await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_search_joins_what_it_found_and_not_all_chats_there_are() {
     let app = App::new().await;
     let ada = app.sign_up("a@example.org").await;

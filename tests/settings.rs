@@ -124,6 +124,25 @@ async fn sessions_are_listed_with_their_device_and_ended_one_by_one_or_all_but_t
 }
 
 #[tokio::test]
+async fn whoever_guesses_in_a_session_that_they_stole_keeps_no_other_from_the_password() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let stolen = app.sign_in("ada@example.org", PASSWORD).await;
+    let stolen = app.person("ada@example.org", &stolen);
+    let change = async |person: &Person, old: &str| {
+        let fields = [("password", old), ("new_password", NEW)];
+        app.form(Some(person), "/account/password?do=change-password", &fields).await.status
+    };
+    let mut guesses = Vec::new();
+    for _ in 0..12 {
+        guesses.push(change(&stolen, "not her password").await);
+    }
+    assert_eq!(guesses.last(), Some(&StatusCode::TOO_MANY_REQUESTS), "{guesses:?}");
+    assert_eq!(change(&ada, PASSWORD).await, StatusCode::SEE_OTHER);
+    assert_ne!(app.page(Some(&stolen), "/account").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_new_password_needs_the_old_one_and_ends_the_other_sessions() {
     let app = App::new().await;
     let ada = app.sign_up("ada@example.org").await;

@@ -183,8 +183,10 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
 /// file beside the program.
 pub fn missing_files(options: &LeptosOptions) -> Vec<String> {
     let file = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(&*options.hash_file)));
-    let hashes = file.filter(|_| options.hash_files).and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
-    let hash = |kind: &str| hashes.lines().find_map(|line| line.trim().strip_prefix(kind)?.strip_prefix(':').map(str::trim));
+    let hashes =
+        file.filter(|_| options.hash_files).and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+    let hash =
+        |kind: &str| hashes.lines().find_map(|line| line.trim().strip_prefix(kind)?.strip_prefix(':').map(str::trim));
     let name = |kind: &str| hash(kind).map_or_else(|| format!("moat.{kind}"), |hash| format!("moat.{hash}.{kind}"));
     let folder = std::path::Path::new(&*options.site_root).join(&*options.site_pkg_dir);
     ["css", "js"].into_iter().map(name).filter(|name| !folder.join(name).is_file()).collect()

@@ -11,7 +11,7 @@ use super::{
     config::{Config, Signup},
     db_error::internal,
     keys::{LinkToken, RefreshToken},
-    lanes::{Reason, ServiceLane},
+    lanes::{Opening, Reason, ServiceLane},
     proxies,
     state::{self, AppState},
 };
@@ -158,7 +158,12 @@ pub fn wrong_code() -> AppError {
 
 /// The caller's password, typed once more: the hash that it matched, or `None` for an account without one.
 pub async fn typed_password(state: &AppState, user: UserId, typed: String) -> Result<Option<String>, AppError> {
-    limit(state, &[("password-of", &user.to_string(), 10, 30.0)]).await?;
+    // Of this session: one that was stolen must not keep the owner's others from the password.
+    let session = match state::caller() {
+        Caller::User(Opening { session: Some(session), .. }) => session.to_string(),
+        _ => user.to_string(),
+    };
+    limit(state, &[("password-of", &session, 10, 30.0)]).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let known = sql::credential_of(&mut lane, user).await?;
     lane.commit().await?;

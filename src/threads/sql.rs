@@ -524,9 +524,11 @@ pub async fn file(
     if act == Act::Delete {
         stop_all(lane, threads).await?;
     }
-    // In one order, so that two of these at once do not wait for each other.
+    // In one order, so that two of these at once do not wait for each other. Taken back within half a minute, and a little for
+    // whoever presses at its end.
     let there: Vec<ThreadId> = sqlx::query_scalar(
-        "select t.id from app.threads t where t.id = any($1) and (t.deleted_at is not null) = $2 order by t.id for no key update",
+        "select t.id from app.threads t where t.id = any($1) and (t.deleted_at is not null) = $2
+            and (not $2 or t.deleted_at > now() - interval '40 seconds') order by t.id for no key update",
     )
     .bind(threads)
     .bind(act == Act::Restore)
