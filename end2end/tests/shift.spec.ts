@@ -23,6 +23,16 @@ for (const width of [390, 1440]) {
             shifts.push({ value: entry.value, what });
           }
         }).observe({ type: "layout-shift", buffered: false });
+        // What stands on the bottom moves up as the answer grows, which is no shift; down it must not go.
+        const messages = document.querySelector(".messages")!;
+        let high = messages.scrollHeight;
+        const look = () => {
+          const now = messages.scrollHeight;
+          if (now < high - 8) shifts.push({ value: now - high, what: [`${high} -> ${now}: ${messages.lastElementChild?.textContent?.slice(-80)}`] });
+          high = now;
+          requestAnimationFrame(look);
+        };
+        look();
       });
       await box(page).fill("SLOWLY once more");
       await box(page).press("Enter");

@@ -251,16 +251,20 @@ pub fn message_text(typed: &str) -> Result<String, AppError> {
     Ok(text)
 }
 
-/// Where a block of code begins that has no end yet; the text's length without one. Of a text that begins outside of code.
+/// Where the last block of code begins, ended or not; the text's length without one. Of a text that begins outside of code, and of
+/// whose blocks none is rendered yet.
 pub fn open_code(text: &str) -> usize {
-    let (mut open, mut at) = (None, 0);
+    let (mut open, mut inside, mut at) = (text.len(), false, 0);
     for line in text.split_inclusive('\n') {
         if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
-            open = if open.is_none() { Some(at) } else { None };
+            inside = !inside;
+            if inside {
+                open = at;
+            }
         }
         at += line.len();
     }
-    open.unwrap_or(text.len())
+    open
 }
 
 /// A text whose blocks are not complete yet, as near to what will come of it as plain text gets: no signs for headings,
@@ -277,7 +281,16 @@ pub fn bare(text: &str) -> String {
         let next = chars.clone().next();
         let spaced = next == Some(' ');
         match c {
+            // Empty lines, and those around code, would push everything up and fall down again when the block is complete.
+            '\n' if out.is_empty() || out.ends_with('\n') => {
+                (start, row) = (true, false);
+                continue;
+            }
             '\n' => (start, row) = (true, false),
+            '`' if start && next == Some('`') => {
+                chars.find(|c| *c == '\n');
+                continue;
+            }
             '#' if start && (spaced || next == Some('#')) => {
                 let signs = chars.clone().take_while(|c| *c == '#').count();
                 if chars.clone().nth(signs) == Some(' ') {
@@ -310,7 +323,7 @@ pub fn bare(text: &str) -> String {
                 continue;
             }
             '`' => continue,
-            '*' if next == Some('*') => {
+            '*' | '~' if next == Some(c) => {
                 chars.next();
                 continue;
             }
@@ -328,10 +341,12 @@ pub fn bare(text: &str) -> String {
         start = c == '\n' || start && c == ' ';
         out.push(c);
     }
+    out.truncate(out.trim_end().len());
     out
 }
 
-/// Where the complete blocks of an unfinished Markdown text end: after its last empty line that stands in no code block.
+/// Where the complete blocks of an unfinished Markdown text end: after its last empty line that stands in no code block, or
+/// after the end of one.
 pub fn complete_blocks(text: &str) -> usize {
     let (mut end, mut at, mut in_code) = (0, 0, false);
     for line in text.split_inclusive('\n') {
@@ -339,7 +354,8 @@ pub fn complete_blocks(text: &str) -> usize {
         if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
             in_code = !in_code;
         }
-        if !in_code && line.trim().is_empty() && line.ends_with('\n') {
+        let ends = line.trim().is_empty() || line.starts_with("```") || line.starts_with("~~~");
+        if !in_code && ends && line.ends_with('\n') {
             end = at;
         }
     }
@@ -431,6 +447,8 @@ mod tests {
             ("a\n\n```\nb\n\nc", 3),
             ("a\n\n```\nb\n\nc\n```\n\n", 17),
             ("é\n \nü", 5),
+            ("a\n\n```\nb\n```\nc", 13),
+            ("- a\n  ```\n  b\n  ```\n", 0),
         ] {
             assert_eq!(complete_blocks(text), end, "{text:?}");
         }
@@ -439,7 +457,7 @@ mod tests {
     #[test]
     fn what_is_read_along_has_no_signs_of_bold_quotes_and_headings() {
         assert_eq!(bare("> **All** of *it*\n> 2 > 1"), "All of *it*\n2 > 1");
-        assert_eq!(bare("## Two\n#hash\n# "), "Two\n#hash\n");
+        assert_eq!(bare("## Two\n#hash\n# "), "Two\n#hash");
     }
 
     #[test]
@@ -456,6 +474,8 @@ mod tests {
             ("see [the guide](/guide/chats), or [this](https://exam", "see the guide, or this"),
             ("[not a link] and a](b", "[not a link] and a](b"),
             ("call `it`", "call it"),
+            ("one\n\n\ntwo\n\n", "one\ntwo"),
+            ("~~old~~ code:\n```js\nlet a;\n```\n\nmore", "old code:\nlet a;\nmore"),
         ] {
             assert_eq!(bare(text), plain, "{text:?}");
         }
@@ -464,7 +484,7 @@ mod tests {
     #[test]
     fn code_that_is_still_being_written_is_known_by_its_fence() {
         for (text, at) in
-            [("", 0), ("one", 3), ("a\n```rust\nb\n", 2), ("```\nb\n```\n", 10), ("```\na\n```\n~~~\nb", 10)]
+            [("", 0), ("one", 3), ("a\n```rust\nb\n", 2), ("```\nb\n```\n", 0), ("```\na\n```\n~~~\nb", 10)]
         {
             assert_eq!(open_code(text), at, "{text:?}");
         }

@@ -47,7 +47,11 @@ pub fn MessageBlock(view: ArcRwSignal<MessageView>) -> impl IntoView {
     };
     let html = part(|v| v.html.clone());
     let tail = part(|v| bare(&v.text[..open_code(&v.text)]));
-    let code = part(|v| v.text[open_code(&v.text)..].split_once('\n').unwrap_or_default().1.to_owned());
+    // Up to its last fence: what comes after that is shown when the block is.
+    let code = part(|v| {
+        let code = v.text[open_code(&v.text)..].split_once('\n').unwrap_or_default().1;
+        code.split("\n```").next().unwrap_or_default().trim_end_matches('`').to_owned()
+    });
     let actions = part(|v| v.actions.clone());
     let running = move || status.get() == Some(Status::Running);
     let body = view! {
