@@ -13,10 +13,11 @@ use leptos_router::{
 use crate::{
     accounts::{
         operations::Operations,
-        page::{Home, Link, Outbox, Reset, Sent, SignIn, SignInByCode, SignInByLink, SignInByPhone, SignUp},
+        page::{Home, Link, Outbox, Reset, Sent, SignIn, SignInByCode, SignInByLink, SignInByPhone, SignUp, Waiting},
         settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
     },
     audit::page::AuditTrail,
+    domains::page::Domains,
     error::AppError,
     folders::page::{FolderPage, Folders},
     guide::page::{GuideIndex, GuideReader},
@@ -97,6 +98,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/sign-in/code") view=SignInByCode ssr=SsrMode::Async/>
                 <Route path=path!("/reset") view=Reset ssr=SsrMode::Async/>
                 <Route path=path!("/sent") view=Sent ssr=SsrMode::Async/>
+                <Route path=path!("/waiting") view=Waiting ssr=SsrMode::Async/>
                 <Route path=path!("/link") view=Link ssr=SsrMode::Async/>
                 <Route path=path!("/invitation") view=Invitation ssr=SsrMode::Async/>
                 <Route path=path!("/account") view=AccountPage ssr=SsrMode::Async/>
@@ -114,6 +116,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/w/:place") view=WorkspaceHome ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/members") view=Members ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/invitations") view=Invitations ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/domains") view=Domains ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/settings") view=Settings ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/audit") view=AuditTrail ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/projects/:id") view=ProjectPage ssr=SsrMode::Async/>

@@ -6,7 +6,7 @@
 //!
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
-//! [`projects`] and [`invitations`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -18,6 +18,7 @@ pub mod accounts;
 pub mod answers;
 pub mod app;
 pub mod audit;
+pub mod domains;
 pub mod error;
 pub mod folders;
 pub mod guide;

@@ -92,6 +92,10 @@ id!(
     InvitationId
 );
 id!(
+    /// `app.workspace_domains.id`
+    DomainId
+);
+id!(
     /// Made by the client, so that a request that is sent twice is stored once.
     ClientId
 );

@@ -335,7 +335,7 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         (vec!["--origin", "http://chat.example.org"], "Plain http"),
         (vec!["--origin", "chat.example.org"], "https://"),
         (vec!["--secret", "short"], "32 characters"),
-        (vec!["--signup", "domain"], "MOAT_SIGNUP_DOMAINS"),
+        (vec!["--dns", "ns.example"], "--dns"),
         (vec!["--database-url", "postgres://x@localhost/y"], "MOAT_SERVICE_URL"),
         (vec!["--issuers", "[7]"], "MOAT_ISSUERS"),
         (vec!["--proxies", "10.0.0.1,proxy.example"], "give an address or a network"),

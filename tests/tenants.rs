@@ -30,6 +30,9 @@ pub const WORLD: &str = "
     insert into app.invitation_projects (invitation_id, workspace_id, project_id, role) values
       ('a1000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ad000000-0000-4000-8000-00000000000a', 'viewer'),
       ('a1000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'af000000-0000-4000-8000-00000000000b', 'viewer');
+    insert into app.workspace_domains (id, workspace_id, domain, token, verified_at) values
+      ('a3000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'a.example', 'of a', now()),
+      ('a3000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b.example', 'of b', null);
 ";
 
 /// A change, and the event of it.
@@ -194,6 +197,38 @@ pub static CASES: &[Case] = &[
             "insert into app.invitation_projects (invitation_id, project_id, role) values ('a1000000-0000-4000-8000-00000000000b', 'ad000000-0000-4000-8000-00000000000b', 'viewer')",
             None,
         ),
+    ),
+    case(
+        "workspace_domains.select_manager",
+        Owner,
+        ("select from app.workspace_domains where id = 'a3000000-0000-4000-8000-00000000000a'", 1),
+        ("select from app.workspace_domains where id = 'a3000000-0000-4000-8000-00000000000b'", Some(0)),
+    ),
+    case_as(
+        "workspace_domains.select_manager",
+        (Owner, "select from app.workspace_domains", 1),
+        (Member, "select from app.workspace_domains", Some(0)),
+    ),
+    case_as(
+        "workspace_domains.insert_manager",
+        (Owner, "insert into app.workspace_domains (domain) values ('x.example')", 1),
+        (Member, "insert into app.workspace_domains (domain) values ('x.example')", None),
+    ),
+    case(
+        "workspace_domains.delete_manager",
+        Owner,
+        ("delete from app.workspace_domains", 1),
+        ("delete from app.workspace_domains", Some(1)),
+    ),
+    definer(
+        "workspace_domains.select_definer",
+        Job("domains"),
+        "select from app.domain_checked('a3000000-0000-4000-8000-00000000000a', 'of a', true) r where r = 'proven'",
+    ),
+    definer(
+        "workspace_domains.update_definer",
+        Job("domains"),
+        "select from app.take_domain() t where t.token = 'of a'",
     ),
     definer(
         "invitations.select_definer",

@@ -148,6 +148,27 @@ pub fn SignInByLink() -> impl IntoView {
     }
 }
 
+/// For whoever has shown who they are and is not let in yet. It is the same page for everybody.
+#[component]
+pub fn Waiting() -> impl IntoView {
+    view! {
+        <Title text="You are on the waiting list"/>
+        <main class="page narrow">
+            <h1>"You are on the waiting list"</h1>
+            <p>"Your account is made, and waits to be let in. Whoever runs this server does that. Then sign in again."</p>
+            <p>"If somebody invites you to their workspace, you need not wait: open the link of the invitation and sign in from there."</p>
+            <Suspense>
+                {Suspend::new(async move {
+                    ways_in().await.is_ok_and(|ways| ways.mail).then(|| view! {
+                        <p>"If your address is at a workspace's own domain, confirm it: "<a class="link" href="/sign-in/link">"sign in by a link in a mail"</a></p>
+                    })
+                })}
+            </Suspense>
+            <p><a class="link" href="/sign-in">"Go to sign-in"</a></p>
+        </main>
+    }
+}
+
 /// After something was mailed, or would have been.
 #[component]
 pub fn Sent() -> impl IntoView {

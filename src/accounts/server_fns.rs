@@ -15,10 +15,11 @@ pub async fn sign_up(email: String, password: String) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::{lanes::Reason, mailer, session, state};
     let (state, email) = (state::current()?, mailer::address(&email)?);
-    session::may_sign_up(&state.config, &email)?;
+    session::may_sign_up(&state.config)?;
     model::new_password(&password)?;
     session::limit(&state, &[("sign-up", &session::place(), 30, 10.0)]).await?;
-    if state.mailer.proves() {
+    // Where domains decide, an address counts only when it is confirmed.
+    if state.mailer.proves() || (state.config.admitting().is_some() && state.mailer.sends()) {
         let phc = state.passwords.hash(password).await?;
         return session::ask_mail(&state, "sign-up", &email, Some(&phc)).await;
     }
@@ -29,9 +30,7 @@ pub async fn sign_up(email: String, password: String) -> Result<(), AppError> {
         return Err(AppError::invalid("email", "This address has an account already. Sign in instead."));
     };
     session::give_back(&mut lane, tries).await?;
-    session::start(&state, lane, user).await?;
-    leptos_axum::redirect("/chat");
-    Ok(())
+    session::enter(&state, lane, user, "/chat").await
 }
 
 /// Starts a session, and goes on to the page that was wanted before.
@@ -50,7 +49,8 @@ pub async fn sign_in(email: String, password: String, next: Option<String>) -> R
     // No lane is held while the password is hashed: that takes long, and connections are few.
     lane.commit().await?;
     let right = state.passwords.verify(password, known.as_ref().map(|k| k.phc.clone())).await?;
-    let Some(known) = known.filter(|k| right && k.active) else {
+    let waits = known.as_ref().is_some_and(|k| k.status == UserStatus::Waitlist);
+    let Some(known) = known.filter(|k| right && (waits || k.status == UserStatus::Active)) else {
         return Err(session::wrong_sign_in());
     };
     let mut lane = state.lanes.service(Reason::SignIn).await?;
@@ -58,9 +58,11 @@ pub async fn sign_in(email: String, password: String, next: Option<String>) -> R
         return Err(session::wrong_sign_in());
     }
     session::give_back(&mut lane, tries).await?;
-    session::start(&state, lane, known.user).await?;
-    leptos_axum::redirect(model::next_page(next.as_deref()));
-    Ok(())
+    let next = model::next_page(next.as_deref());
+    if waits {
+        session::enter_invited(&mut lane, known.user, next).await?;
+    }
+    session::enter(&state, lane, known.user, next).await
 }
 
 /// Ends this session here and in every window that it has open. Doing it twice is fine.
@@ -159,18 +161,16 @@ pub async fn finish_sign_up(token: String, password: String) -> Result<(), AppEr
     }
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     match sql::finish_sign_up(&mut lane, &token.hash()).await? {
-        (_, Some(user)) => session::start(&state, lane, user).await?,
+        (_, Some(user)) => session::enter(&state, lane, user, "/chat").await,
         (outcome, None) => {
             lane.commit().await?;
             let what = "This address has an account already. Sign in instead.";
-            return Err(match outcome.as_str() {
+            Err(match outcome.as_str() {
                 "taken" => AppError::Conflict { what: what.into() },
                 _ => session::link_over(),
-            });
+            })
         }
     }
-    leptos_axum::redirect("/chat");
-    Ok(())
 }
 
 /// A new password by a mailed link. All sessions end, and one begins here.
@@ -184,10 +184,9 @@ pub async fn reset_password(token: String, password: String) -> Result<(), AppEr
     let phc = state.passwords.hash(password).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let by = sql::finish_reset(&mut lane, &token.hash(), &phc).await?.ok_or_else(session::link_over)?;
-    session::start(&state, lane, by.user).await?;
+    session::enter(&state, lane, by.user, if by.first { "/account?done=mine" } else { "/chat" }).await?;
     state.hub.wake();
     state.mailer.wake();
-    leptos_axum::redirect(if by.first { "/account?done=mine" } else { "/chat" });
     Ok(())
 }
 
@@ -200,9 +199,8 @@ pub async fn sign_in_by_link(token: String) -> Result<(), AppError> {
     let token = session::use_link(&state, &token).await?;
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let by = sql::finish_magic(&mut lane, &token.hash()).await?.ok_or_else(session::link_over)?;
-    session::start(&state, lane, by.user).await?;
+    session::enter(&state, lane, by.user, if by.first { "/account?done=mine" } else { "/chat" }).await?;
     state.hub.wake();
-    leptos_axum::redirect(if by.first { "/account?done=mine" } else { "/chat" });
     Ok(())
 }
 
@@ -219,7 +217,14 @@ pub async fn confirm_address(token: String) -> Result<(), AppError> {
     lane.commit().await?;
     state.mailer.wake();
     match outcome.as_str() {
-        "confirmed" | "changed" => leptos_axum::redirect(&format!("/account?done={outcome}")),
+        "confirmed" | "changed" => {
+            if state.config.admitting().is_some() {
+                let mut lane = lanes::user().await?;
+                crate::domains::sql::join(&mut lane, None).await?;
+                lane.commit().await?;
+            }
+            leptos_axum::redirect(&format!("/account?done={outcome}"));
+        }
         "taken" => return Err(AppError::Conflict { what: "This address has an account of its own by now.".into() }),
         _ => return Err(session::link_over()),
     }

@@ -21,7 +21,7 @@ pub enum Rotation {
 pub struct Credential {
     pub user: UserId,
     pub phc: String,
-    pub active: bool,
+    pub status: UserStatus,
 }
 
 /// The caller's own row.
@@ -45,12 +45,34 @@ pub async fn sign_up(lane: &mut ServiceLane, email: &str, phc: &str) -> Result<O
 }
 
 pub async fn credential(lane: &mut ServiceLane, email: &str) -> Result<Option<Credential>, AppError> {
-    let (user, phc, status): (Option<UserId>, Option<String>, Option<String>) =
+    let (user, phc, status): (Option<UserId>, Option<String>, Option<UserStatus>) =
         sqlx::query_as("select user_id, password_phc, status from app.credential($1)")
             .bind(email)
             .fetch_one(lane.conn())
             .await?;
-    Ok(user.zip(phc).map(|(user, phc)| Credential { user, phc, active: status.as_deref() == Some("active") }))
+    Ok(user.zip(phc).zip(status).map(|((user, phc), status)| Credential { user, phc, status }))
+}
+
+/// Whether somebody who has shown who they are gets in. `domains`: the server's own, where domains decide; then who is new or
+/// waits gets in by their address, or waits. `vouched`: an outside issuer says that the address is theirs.
+pub async fn admit(
+    lane: &mut ServiceLane,
+    user: UserId,
+    domains: Option<&[String]>,
+    vouched: bool,
+) -> Result<bool, AppError> {
+    Ok(sqlx::query_scalar("select app.admit($1, $2, $3)")
+        .bind(user)
+        .bind(domains)
+        .bind(vouched)
+        .fetch_one(lane.conn())
+        .await?)
+}
+
+/// Ends the waiting of somebody who has the link of an invitation for their address.
+pub async fn admit_invited(lane: &mut ServiceLane, user: UserId, token: &[u8]) -> Result<(), AppError> {
+    sqlx::query("select app.admit_invited($1, $2)").bind(user).bind(token).execute(lane.conn()).await?;
+    Ok(())
 }
 
 /// Whose an outside issuer's subject is, or becomes if `may_make`; `None` for somebody unknown.

@@ -10,12 +10,13 @@ use crate::{
 pub const EVENTS_PAGE: usize = 50;
 
 /// What can be in the trail: what it is called there, and on screens.
-pub const NOUNS: [(&str, &str); 10] = [
+pub const NOUNS: [(&str, &str); 11] = [
     ("member", "Members"),
     ("invitation", "Invitations"),
     ("offer", "Projects in invitations"),
     ("project", "Projects"),
     ("person", "People of projects"),
+    ("domain", "E-mail domains"),
     ("workspace", "Workspace"),
     ("security", "Denials"),
     ("session", "Sign-ins"),
@@ -185,6 +186,12 @@ impl Event {
             ("person.removed", true) => format!("left {project}"),
             ("person.removed", false) => format!("removed {whom} from {project}"),
             ("person.changed", _) => format!("made {whom} {} of {project}", article(&role())),
+            ("domain.added", _) => format!("added the domain {}", self.field("domain").2),
+            ("domain.changed", _) if self.new.contains_key("proven") => {
+                format!("found the domain {} proven", self.field("proven").2)
+            }
+            ("domain.changed", _) => format!("ended the proof of the domain {}", self.field("proven").1),
+            ("domain.removed", _) => format!("removed the domain {}", self.field("domain").1),
             ("session.added", _) => "signed in".to_owned(),
             ("session.changed", _) => "ended a session".to_owned(),
             ("account.changed", _) => "changed the account".to_owned(),

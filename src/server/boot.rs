@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     config::{AnswererKind, BadSetting, Config},
+    dns::Dns,
     issuers::Issuers,
     jwt::Tokens,
     keys::{self, Keys},
@@ -167,6 +168,7 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         hub: Hub::new(lanes.clone()),
         lanes,
         answerer,
+        resolver: Arc::new(Dns::new(config.dns)),
         guide,
         mailer: Mailer::new(&config, outbox.clone()).map_err(wrong)?,
         sms,

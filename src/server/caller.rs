@@ -144,9 +144,15 @@ async fn bearer(state: &AppState, token: &str) -> Result<(UserId, Option<Session
 /// Our user behind somebody else's subject; a new one where the settings let them sign up.
 async fn mapped(state: &AppState, outsider: &Outsider) -> Result<Option<UserId>, AppError> {
     let email = outsider.email.as_deref();
-    let may_make = session::may_sign_up(&state.config, email.unwrap_or_default()).is_ok();
+    let admitting = state.config.admitting();
+    // Whoever waits does so with an address that they can be found by.
+    let may_make = session::may_sign_up(&state.config).is_ok() && (admitting.is_none() || email.is_some());
     let mut lane = state.lanes.service(Reason::SignIn).await?;
     let user = accounts::sql::outside_user(&mut lane, &outsider.issuer, &outsider.subject, email, may_make).await?;
+    if let (Some(user), Some(domains)) = (user, admitting) {
+        // Whether they get in is for the lane to say.
+        accounts::sql::admit(&mut lane, user, Some(&domains), email.is_some()).await?;
+    }
     lane.commit().await?;
     Ok(user)
 }

@@ -216,6 +216,11 @@ async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &
             "anybody may sign up and ask as much as they like of the model server: set MOAT_QUOTA to limit it"
         );
     }
+    if state.config.signup == Signup::Domain && !state.mailer.sends() {
+        tracing::warn!(
+            "MOAT_SIGNUP=domain without a mail server: no address can be confirmed, so everybody who signs up waits. Set MOAT_SMTP_URL"
+        );
+    }
     state.hub.prepare().await?;
     let stop = state.stopping.clone();
     let feed = tokio::spawn(state.hub.clone().run(stop.clone()));

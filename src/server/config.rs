@@ -12,7 +12,7 @@ use super::{issuers::Issuers, postgres, proxies};
 pub enum Signup {
     /// Anybody.
     Open,
-    /// Addresses of MOAT_SIGNUP_DOMAINS.
+    /// Whoever has a confirmed address at a workspace's own domain, or at one of MOAT_SIGNUP_DOMAINS. Others wait to be let in.
     Domain,
     /// Nobody without an invitation.
     Invite,
@@ -80,9 +80,13 @@ pub struct Config {
     #[arg(long, env = "MOAT_SIGNUP", value_enum, default_value = "open", global = true)]
     pub signup: Signup,
 
-    /// With MOAT_SIGNUP=domain: the domains whose addresses may sign up, separated by commas.
+    /// With MOAT_SIGNUP=domain: domains whose confirmed addresses get in without a workspace, separated by commas.
     #[arg(long, env = "MOAT_SIGNUP_DOMAINS", value_delimiter = ',', global = true)]
     pub signup_domains: Vec<String>,
+
+    /// The name server that is asked for the records which prove domains: its address and port. Unset: the system's.
+    #[arg(long, env = "MOAT_DNS", global = true)]
+    pub dns: Option<SocketAddr>,
 
     /// Others whose tokens are accepted: the path of a JSON file, or the JSON itself. A list of {issuer, audience, and one
     /// of hs256_secret, jwks_url, jwks_file}; emails_verified: true if the issuer verifies all addresses.
@@ -176,6 +180,12 @@ impl Config {
         self.origin().starts_with("https://") || self.is_loopback()
     }
 
+    /// The server's own domains, where domains decide who gets in; `None` where they do not.
+    pub fn admitting(&self) -> Option<Vec<String>> {
+        let spelled = |domain: &String| domain.trim().to_ascii_lowercase();
+        (self.signup == Signup::Domain).then(|| self.signup_domains.iter().map(spelled).collect())
+    }
+
     /// True when only this machine can reach the server.
     pub fn is_loopback(&self) -> bool {
         self.addr.ip().is_loopback() && self.origin.as_ref().is_none_or(|o| is_loopback_origin(o))
@@ -213,9 +223,6 @@ impl Config {
         }
         if self.secret.as_ref().is_some_and(|s| s.len() < 32) {
             return bad("MOAT_SECRET", "It needs 32 characters or more.");
-        }
-        if self.signup == Signup::Domain && self.signup_domains.is_empty() {
-            return bad("MOAT_SIGNUP_DOMAINS", "With MOAT_SIGNUP=domain, name the domains.");
         }
         Issuers::read(self.issuers.as_deref())?;
         if let Some(url) = &self.smtp_url {

@@ -11,6 +11,8 @@ const LAST_OWNER: &str = "P0430";
 const FOR_OWNERS: &str = "P0431";
 const TOO_MANY_WORKSPACES: &str = "P0432";
 const PERSONAL: &str = "P0433";
+const SHARED_DOMAIN: &str = "P0434";
+const TOO_MANY_DOMAINS: &str = "P0435";
 
 impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
@@ -48,6 +50,15 @@ impl From<sqlx::Error> for AppError {
                     return Self::Conflict {
                         what: "Nobody else can be in a personal workspace. Make one to share first.".into(),
                     };
+                }
+                Some(SHARED_DOMAIN) => {
+                    return Self::invalid(
+                        "domain",
+                        "Anybody can get an address there, so it can't be the domain of a workspace.",
+                    );
+                }
+                Some(TOO_MANY_DOMAINS) => {
+                    return Self::Conflict { what: "A workspace has 20 domains at most.".into() };
                 }
                 Some("23505") if db.constraint() == Some("messages_client_id_thread_id_user_id_key") => {
                     return Self::Conflict { what: "This was sent before as something else. Send it anew.".into() };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{lanes::Reason, misses, state::AppState};
-use crate::{accounts, answers, audit, error::AppError, live, threads, workspaces};
+use crate::{accounts, answers, audit, domains, error::AppError, live, threads, workspaces};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -21,6 +21,7 @@ pub async fn run(state: AppState) {
         every(&state, SWEEP, async |state| sweep_threads(state).await),
         every(&state, FORGET, async |state| forget(state).await),
         every(&state, DENIALS, async |state| note_misses(state).await),
+        every(&state, FORGET, async |state| check_domains(state).await),
     );
 }
 
@@ -89,6 +90,18 @@ pub async fn sweep_workspaces(state: &AppState) -> Result<i32, AppError> {
     let gone = workspaces::sql::sweep(&mut lane).await?;
     lane.commit().await?;
     Ok(gone)
+}
+
+/// Asks DNS again about domains whose proof is a day old, one after the other. No lane is open while it is asked.
+pub async fn check_domains(state: &AppState) -> Result<(), AppError> {
+    while !state.stopping.is_cancelled() {
+        let mut lane = state.lanes.service(Reason::Domains).await?;
+        let taken = domains::sql::take(&mut lane).await?;
+        lane.commit().await?;
+        let Some(asked) = taken else { break };
+        domains::check::check(state, &asked).await?;
+    }
+    Ok(())
 }
 
 /// Deletes the accounts that are to be erased, one in a lane.

@@ -35,6 +35,8 @@ pub enum Reason {
     Operate,
     /// Finding out which of the ids that people asked for in vain are somebody else's.
     Denials,
+    /// Writing down what DNS said of a workspace's domain.
+    Domains,
 }
 
 /// A connection that does not answer for this long has lost its server: a host that went away says nothing.
@@ -50,6 +52,7 @@ impl Reason {
             Self::Mail => "mail",
             Self::Operate => "operate",
             Self::Denials => "denials",
+            Self::Domains => "domains",
         }
     }
 

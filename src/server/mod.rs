@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod db_error;
 pub mod demo;
+pub mod dns;
 pub mod forms;
 pub mod headers;
 pub mod issuers;

@@ -25,13 +25,10 @@ use crate::{
     ui::{keys::Keys, theme::Theme},
 };
 
-/// Whether the settings let this address sign up.
-pub fn may_sign_up(config: &Config, email: &str) -> Result<(), AppError> {
-    let domain = email.rsplit('@').next().unwrap_or_default();
+/// Whether the settings let anybody sign up. Where domains decide, that comes later: see [`enter`].
+pub fn may_sign_up(config: &Config) -> Result<(), AppError> {
     match config.signup {
-        Signup::Open => Ok(()),
-        Signup::Domain if config.signup_domains.iter().any(|d| d.trim().eq_ignore_ascii_case(domain)) => Ok(()),
-        Signup::Domain => Err(AppError::invalid("email", "Only addresses of this server's own domains may sign up.")),
+        Signup::Open | Signup::Domain => Ok(()),
         Signup::Invite => Err(AppError::invalid("email", "Signing up here needs an invitation.")),
     }
 }
@@ -190,6 +187,26 @@ pub fn forget_browser(state: &AppState) {
 pub fn set_time_zone(zone: Option<&str>) {
     let life = if zone.is_some() { 31_536_000 } else { 0 };
     set_cookie(&format!("moat-tz={}; Path=/; Max-Age={life}; SameSite=Lax; HttpOnly", zone.unwrap_or_default()));
+}
+
+/// Lets somebody in who has shown who they are, and sends them on; or tells them that they wait, with no session at all.
+pub async fn enter(state: &AppState, mut lane: ServiceLane, user: UserId, to: &str) -> Result<(), AppError> {
+    if sql::admit(&mut lane, user, state.config.admitting().as_deref(), false).await? {
+        start(state, lane, user).await?;
+        leptos_axum::redirect(to);
+    } else {
+        lane.commit().await?;
+        leptos_axum::redirect("/waiting");
+    }
+    Ok(())
+}
+
+/// Somebody who waits came to sign in from the page of an invitation: with its link they need not wait.
+pub async fn enter_invited(lane: &mut ServiceLane, user: UserId, next: &str) -> Result<(), AppError> {
+    if let Some(token) = next.strip_prefix("/invitation?t=").and_then(LinkToken::parse) {
+        sql::admit_invited(lane, user, &token.hash()).await?;
+    }
+    Ok(())
 }
 
 /// Starts a session, commits the lane and puts the cookies on the answer.

@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     caller::Caller,
     config::Config,
+    dns::Resolver,
     issuers::Issuers,
     jwt::Tokens,
     keys::Keys,
@@ -40,6 +41,7 @@ pub struct Services {
     pub passwords: Passwords,
     pub hub: Hub,
     pub answerer: Arc<dyn Answerer>,
+    pub resolver: Arc<dyn Resolver>,
     pub guide: Arc<Library>,
     pub mailer: Mailer,
     /// `None`: nobody can sign in by telephone.

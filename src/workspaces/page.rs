@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     accounts::model::ago,
+    domains::page::Offers,
     projects::parts::ProjectList,
     types::{MemberRole, UserStatus},
     ui::{
@@ -36,6 +37,7 @@ pub fn Workspaces() -> impl IntoView {
             <p><a class="link" href="/chat">"Your chats"</a></p>
             <h1>"Workspaces"</h1>
             <FormError error=refused fields=&[]/>
+            <Offers/>
             <Suspense>
                 {Suspend::new(async move {
                     match list_places().await {
@@ -280,6 +282,13 @@ pub fn Settings() -> impl IntoView {
                     <Paragraph name="description" label="What it is for" value=description hint="Members read it on the workspace's page." error/>
                     <button type="submit" class="button primary">"Save"</button>
                 </form>
+            })}
+            {(owner && !workspace.personal).then(|| view! {
+                <section>
+                    <h2>"E-mail domains"</h2>
+                    <p>"Let everybody with an address at your own domain join by themselves."</p>
+                    <p><a class="button" href=format!("/w/{place}/domains")>"Set up domains"</a></p>
+                </section>
             })}
             {(!workspace.personal).then(|| view! {
                 <section>
