@@ -493,6 +493,27 @@ fn a_folder_for_postgres_that_has_none_is_refused_by_the_scripts_too() {
 }
 
 #[test]
+fn where_nobody_can_be_mailed_the_server_warns_that_all_wait_and_the_command_lets_somebody_in() {
+    let folder = Folder::new();
+    let log = folder.0.with_extension("log");
+    let settings = [("MOAT_SIGNUP", "domain"), ("MOAT_SIGNUP_DOMAINS", "example.org")];
+    let server = Server::start_logging(&folder.0, &settings, fs::File::create(&log).unwrap());
+    assert_eq!(server.sign_up("ada@example.org"), "", "nobody is signed in");
+    let sign_in = || {
+        let body = format!("email=ada@example.org&password={}", PASSWORD.replace(' ', "+"));
+        server.post("/api/moat/accounts/server_fns/sign_in", "", &body).2
+    };
+    assert_eq!(sign_in(), Vec::<String>::new());
+    let (ok, said) = run(&folder.0, &["user", "ada@example.org", "--status", "active"]);
+    assert!(ok && said.contains("ada@example.org is changed."), "{said}");
+    assert!(sign_in().iter().any(|cookie| cookie.starts_with("__Host-moat-access=")));
+    server.stop();
+    let said = fs::read_to_string(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+    assert!(said.contains("MOAT_SIGNUP=domain without a mail server"), "{said}");
+}
+
+#[test]
 fn a_server_that_is_told_to_stop_warns_of_nothing() {
     let folder = Folder::new();
     for signal in ["-INT", "-TERM"] {
