@@ -43,7 +43,7 @@ create table app.audit_heads (
 );
 
 -- What this transaction has noted so far. It goes into the chains when the transaction commits and not before: by then it waits
--- for no other lock, so that the heads, taken in one order, lock nobody out.
+-- for no other row that people change, so that the heads, taken in one order, lock nobody out.
 create table app.audit_pending (
   id bigint generated always as identity primary key,
   xid xid8 not null default pg_current_xact_id(),
@@ -164,17 +164,16 @@ begin
   -- Somebody who is erased takes invitations along, and leaves no address here.
   if tg_op = 'DELETE' and tg_table_name = 'invitations' and (was ->> 'accepted_at' is not null or pg_trigger_depth() > 1) then return null; end if;
 
-  actor := case when c ->> 'role' = 'authenticated' then c ->> 'sub' when c ->> 'reason' = 'sign_in' then person::text end;
+  actor := case when c ->> 'role' = 'authenticated' then c ->> 'sub' when c ->> 'reason' = 'sign_in' and not (tg_table_name = 'sessions' and tg_op = 'UPDATE') then person::text end;
   hand := case when actor is not null then 'person' when c ->> 'reason' = 'operate' then 'operator' when c is null then 'database' else 'server' end;
   -- What is made with an account is no news in it, nor that its owner is what the account is.
-  if personal and (noun = 'member'
-      or (tg_op = 'INSERT' and noun in ('workspace', 'project', 'person') and c ->> 'role' is distinct from 'authenticated')) then
+  if personal and (noun in ('member', 'person')
+      or (tg_op = 'INSERT' and noun in ('workspace', 'project') and c ->> 'role' is distinct from 'authenticated')) then
     return null;
   end if;
-  -- Whoever runs the server is not introduced to those whom they keep out.
-  if actor <> person and noun <> 'workspace'
-    and not exists (select from app.workspace_members m where m.workspace_id = org and m.user_id = actor)
-    and not exists (select from app.project_members m where m.workspace_id = org and m.user_id = actor) then
+  -- Whoever runs the server is not introduced to those whom they keep out: it is they who change other people's accounts, and
+  -- what follows from that by triggers.
+  if actor <> person and (noun = 'account' or (tg_op = 'UPDATE' and noun in ('member', 'person') and pg_trigger_depth() > 1)) then
     actor := null;
     hand := 'operator';
   end if;
@@ -210,15 +209,22 @@ declare
   prev bytea;
   link bytea;
   whole text;
+  org uuid;
   doer record;
   other record;
 begin
   -- All of them the first time it is asked, since only then they come in one order.
+  if not exists (select from app.audit_pending x where x.id = new.id) then return null; end if;
   for p in select x.* from app.audit_pending x where x.xid = pg_current_xact_id() order by x.workspace_id, x.id loop
-    insert into app.audit_heads (workspace_id, seq, hash) select w.id, 0, sha256(uuid_send(w.id)) from app.workspaces w where w.id = p.workspace_id
-      on conflict (workspace_id) do nothing;
-    select h.seq + 1, h.hash into n, prev from app.audit_heads h where h.workspace_id = p.workspace_id for update;
-    continue when not found;
+    if p.workspace_id is distinct from org then
+      if n is not null then update app.audit_heads h set seq = n, hash = prev where h.workspace_id = org; end if;
+      org := p.workspace_id;
+      insert into app.audit_heads (workspace_id, seq, hash) select w.id, 0, sha256(uuid_send(w.id)) from app.workspaces w where w.id = org
+        on conflict (workspace_id) do nothing;
+      select h.seq, h.hash into n, prev from app.audit_heads h where h.workspace_id = org for update;
+    end if;
+    continue when n is null;
+    n := n + 1;
     select * into doer from app.audit_label(p.actor, null, p.ip, p.user_agent);
     select * into other from app.audit_label(nullif(p.person, p.actor), case when p.person is null then p.email end, null, null);
     whole := jsonb_build_object('seq', n, 'at', (extract(epoch from clock_timestamp()) * 1000000)::bigint, 'kind', p.kind, 'by', p.hand, 'actor', p.actor,
@@ -232,8 +238,9 @@ begin
     if other.data is not null then
       insert into app.audit_people (workspace_id, seq, side, about, project_id, salt, data) values (p.workspace_id, n, 'person', p.person, p.project_id, other.salt, other.data);
     end if;
-    update app.audit_heads h set seq = n, hash = link where h.workspace_id = p.workspace_id;
+    prev := link;
   end loop;
+  if n is not null then update app.audit_heads h set seq = n, hash = prev where h.workspace_id = org; end if;
   delete from app.audit_pending x where x.xid = pg_current_xact_id();
   return null;
 end $$;
@@ -250,7 +257,10 @@ end $$;
 create function app.forget_audit() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
 begin
-  delete from app.audit_people p where p.about = new.id or (old.email <> '' and p.email = old.email);
+  -- Of labels about an address alone: all addresses that they have had here. Not of somebody else who has one of them now.
+  delete from app.audit_people p where p.about is null
+    and (p.email = old.email or p.email in (select x.email from app.audit_people x where x.about = old.id and x.email <> ''));
+  delete from app.audit_people p where p.about = old.id;
   return null;
 end $$;
 
@@ -290,19 +300,23 @@ begin
   perform app.require_reason('denials');
   for m in select x.sub, x.id, x.n from jsonb_to_recordset(p_misses) x (sub uuid, id uuid, n int) order by x.sub, x.id loop
     continue when app.fill_bucket('miss:' || m.sub, 60, interval '10 seconds') > 0;
-    select f.what, f.org, f.project into hit from (
-      select 'chat' as what, w.id as org, null::uuid as project from app.threads t join app.workspaces w on w.personal_of = t.user_id
+    select f.what, f.org into hit from (
+      select 'chat' as what, w.id as org from app.threads t join app.workspaces w on w.personal_of = t.user_id
        where t.id = m.id and t.user_id <> m.sub
       union all
-      select 'project', p.workspace_id, p.id from app.projects p where p.id = m.id
+      select 'message', w.id from app.messages x join app.workspaces w on w.personal_of = x.user_id where x.id = m.id and x.user_id <> m.sub
+      union all
+      select 'folder', w.id from app.folders x join app.workspaces w on w.personal_of = x.user_id where x.id = m.id and x.user_id <> m.sub
+      union all
+      select 'project', p.workspace_id from app.projects p where p.id = m.id
         and not exists (select from app.project_members x where x.project_id = p.id and x.workspace_id = p.workspace_id and x.user_id = m.sub)
       union all
-      select 'member', x.workspace_id, null from app.workspace_members x where x.id = m.id and x.user_id <> m.sub
+      select 'member', x.workspace_id from app.workspace_members x where x.id = m.id and x.user_id <> m.sub
       union all
-      select 'person', x.workspace_id, x.project_id from app.project_members x where x.id = m.id and x.user_id <> m.sub
+      select 'person', x.workspace_id from app.project_members x where x.id = m.id and x.user_id <> m.sub
         and not exists (select from app.project_members y where y.project_id = x.project_id and y.workspace_id = x.workspace_id and y.user_id = m.sub)
       union all
-      select 'invitation', i.workspace_id, null from app.invitations i where i.id = m.id) f
+      select 'invitation', i.workspace_id from app.invitations i where i.id = m.id) f
      -- Whoever looks after a workspace sees all of that there; from elsewhere they were told of nothing, and that is no denial.
      where not exists (select from app.workspace_members x where x.workspace_id = f.org and x.user_id = m.sub
                         and (x.role in ('owner', 'admin') or f.what = 'member'))
@@ -311,9 +325,9 @@ begin
     -- A stranger stays one: their name is nobody's business in a workspace that they have never been in.
     known := exists (select from app.workspace_members x where x.workspace_id = hit.org and x.user_id = m.sub)
       or exists (select from app.project_members x where x.workspace_id = hit.org and x.user_id = m.sub);
-    insert into app.audit_pending (workspace_id, kind, hand, actor, project_id, project, new)
-      values (hit.org, 'security.denied', case when known then 'person' else 'stranger' end, case when known then m.sub end, hit.project,
-              (select p.name from app.projects p where p.id = hit.project and p.workspace_id = hit.org),
+    -- Of no project: its managers may be guests, to whom no member of the workspace is named.
+    insert into app.audit_pending (workspace_id, kind, hand, actor, new)
+      values (hit.org, 'security.denied', case when known then 'person' else 'stranger' end, case when known then m.sub end,
               jsonb_build_object('what', hit.what, 'id', m.id, 'times', m.n));
   end loop;
 end $$;
@@ -347,11 +361,14 @@ begin
 end $$;
 
 grant select (id) on app.threads to moat_definer;
+create policy select_definer on app.folders for select to moat_definer using (true);
+grant select (id, user_id) on app.folders to moat_definer;
 
 create constraint trigger seal_audit after insert on app.audit_pending deferrable initially deferred for each row execute function app.seal_audit();
 create trigger keep_audit before update or delete on app.audit_events for each row execute function app.keep_audit();
 create trigger keep_audit_whole before truncate on app.audit_events for each statement execute function app.keep_audit();
 create trigger keep_people before update on app.audit_people for each row execute function app.keep_audit();
+create trigger forget_audit_of_deleted after delete on app.users for each row execute function app.forget_audit();
 create trigger forget_audit after update of erased_at on app.users for each row
   when (new.erased_at is not null and old.erased_at is null) execute function app.forget_audit();
 
@@ -361,8 +378,8 @@ create trigger audit after insert or delete or update of role, status on app.wor
   for each row execute function app.audit_row('member', 'role status', '');
 create trigger audit after insert or delete or update of name, description, archived_at on app.projects
   for each row execute function app.audit_row('project', 'name description archived_at', '');
-create trigger audit after insert or delete or update of role on app.project_members
-  for each row execute function app.audit_row('person', 'role', '');
+create trigger audit after insert or delete or update of role, status on app.project_members
+  for each row execute function app.audit_row('person', 'role status', '');
 create trigger audit after insert or delete or update of role, token_hash, expires_at, accepted_at on app.invitations
   for each row execute function app.audit_row('invitation', 'role expires_at accepted_at', 'token_hash');
 create trigger audit after insert on app.invitation_projects for each row execute function app.audit_row('offer', 'role', '');

@@ -265,6 +265,12 @@ pub static CASES: &[Case] = &[
         "select from app.audit_chain('aa000000-0000-4000-8000-00000000000a', 0, 1)",
     ),
     definer("audit_events.insert_definer", Owner, NOTED),
+    definer(
+        "folders.select_definer",
+        Job("denials"),
+        "with done as materialized (select app.note_misses('[{\"sub\": \"00000000-0000-4000-8000-00000000000a\", \"id\": \"80000000-0000-4000-8000-00000000000b\", \"n\": 1}]')::text as done)
+         select from done where app.probe('select count(*)::text from app.audit_pending where new ->> ''what'' = ''folder''', done) = '1'",
+    ),
     definer("audit_pending.select_definer", Owner, NOTED),
     definer("audit_pending.insert_definer", Owner, "update app.workspaces set name = 'z'"),
     definer(

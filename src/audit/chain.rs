@@ -95,6 +95,7 @@ struct First {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Last {
     ends: i64,
     hash: String,
@@ -134,12 +135,15 @@ pub fn check<E>(lines: impl Iterator<Item = Result<String, E>>) -> Result<Copy, 
         .ok_or(Broken::Line(1))?;
     let begins = hex::decode(&first.begins).map_err(|_| Broken::Line(1))?;
     let mut chain = Chain::beginning(begins.clone());
-    for (n, line) in lines {
+    while let Some((n, line)) = lines.next() {
         let value: Value = line.and_then(|line| serde_json::from_str(&line).ok()).ok_or(Broken::Line(n))?;
         if let Ok(last) = Last::deserialize(&value) {
             let hash = hex::decode(&last.hash).map_err(|_| Broken::Line(n))?;
             chain.ends(last.ends, &hash)?;
-            return Ok(Copy { workspace: first.workspace, begins, end: chain });
+            return match lines.next() {
+                Some((n, _)) => Err(Broken::Line(n)),
+                None => Ok(Copy { workspace: first.workspace, begins, end: chain }),
+            };
         }
         chain.follow(&read(&value).ok_or(Broken::Line(n))?)?;
     }

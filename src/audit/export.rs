@@ -62,6 +62,10 @@ async fn write(
     loop {
         let mut lane = state.lanes.workspace(opening).await?;
         let links = sql::links(&mut lane, end.seq, PAGE).await?;
+        // At the end, or because whoever asks may read it no more.
+        if links.is_empty() {
+            sql::beginning(&mut lane).await?;
+        }
         lane.commit().await?;
         let Some(last) = links.last() else { break };
         end = Chain { seq: last.seq, hash: last.hash.clone() };

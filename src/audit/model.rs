@@ -150,7 +150,8 @@ impl Event {
     pub fn said(&self) -> String {
         let whom = self.person.as_ref().map(Who::called);
         let (own, whom) = (whom.is_none(), whom.unwrap_or_default());
-        let project = self.project.as_ref().map_or("a project", |(_, name)| name.as_str());
+        let project =
+            self.project.as_ref().map(|(_, name)| name.as_str()).filter(|name| !name.is_empty()).unwrap_or("a project");
         let has = |field: &str| self.old.contains_key(field) || self.new.contains_key(field);
         let role = || self.field("role").2;
         match (self.kind.as_str(), own) {
@@ -200,6 +201,8 @@ impl Event {
             ("security.denied", _) => {
                 let times = self.new.get("times").and_then(Value::as_i64).unwrap_or(1);
                 let what = match self.new.get("what").and_then(Value::as_str) {
+                    Some("message") => "a message",
+                    Some("folder") => "a folder",
                     Some("project") => "a project",
                     Some("member") => "a membership",
                     Some("person") => "a place in a project",

@@ -56,9 +56,9 @@ pub async fn events(lane: &mut UserLane, wanted: &Wanted, zone: &str) -> Result<
           order by e.seq desc limit $8",
     )
     .bind(zone)
-    .bind(&wanted.about)
+    .bind(wanted.about.replace('\0', ""))
     .bind(wanted.project)
-    .bind(&wanted.person)
+    .bind(wanted.person.replace('\0', ""))
     .bind(day("from", &wanted.from)?)
     .bind(day("to", &wanted.to)?)
     .bind(wanted.before)
@@ -90,7 +90,7 @@ fn event((seq, time, Json(body), actor, person): EventRow) -> Event {
         kind: body.kind,
         by,
         person: other.then(|| label(person)),
-        project: body.project.zip(body.project_name),
+        project: body.project.map(|id| (id, body.project_name.unwrap_or_default())),
         old: body.old,
         new: body.new,
     }

@@ -90,6 +90,9 @@ async fn follow(
             if let Err(broken) = chain.follow(link) {
                 return Ok((chain.seq, Err(broken.to_string())));
             }
+            if chain.seq == trail.seq && chain.hash != trail.hash {
+                return Ok((chain.seq, Err(Broken::Cut(chain.seq).to_string())));
+            }
             met |= copy.is_some_and(|copy| copy.end == chain);
         }
         if links.is_empty() {
@@ -97,7 +100,7 @@ async fn follow(
         }
     }
     // More may have been written since its end was read.
-    let outcome = if chain.seq < trail.seq || (chain.seq == trail.seq && chain.hash != trail.hash) {
+    let outcome = if chain.seq < trail.seq {
         Err(Broken::Cut(chain.seq).to_string())
     } else if met {
         Ok(())
