@@ -74,7 +74,7 @@ async function archive() {
   const next = at < 0 ? null : (all[at + 1] ?? all[at - 1]);
   if (!(await file(thread, act))) return offer(thread, `${title} could not be moved. Try it again.`);
   offer(thread, `${isBack ? "Back from the archive" : "Archived"}: ${title}`, back);
-  if (thread === open) one(".pane-head .back").click();
+  if (thread === open) one(".pane-head .back")?.click();
   if (next) next.focus();
   else focus(".undo button");
 }
