@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{
     harness::{Answer, App, PASSWORD, Person},
-    workspaces::{at, join, make, members, ok, places, project, told},
+    workspaces::{at, join, make, members, ok, places, project, put, told},
 };
 
 const LIST: &str = "audit/server_fns/list_events";
@@ -553,21 +553,6 @@ async fn a_trail_goes_with_its_workspace_and_the_others_hold() {
     assert!(verify::server(&app.state, None).await.unwrap().holds);
 }
 
-/// Puts somebody into a project and not into its workspace, behind the wall; their place in it.
-async fn guest(app: &App, project: &str, person: &Person, role: &str) -> String {
-    let made: Uuid = sqlx::query_scalar(
-        "insert into app.project_members (project_id, workspace_id, user_id, role)
-         select id, workspace_id, $2, $3 from app.projects where id = $1 returning id",
-    )
-    .bind(project.parse::<Uuid>().unwrap())
-    .bind(person.id)
-    .bind(role)
-    .fetch_one(&mut app.db.superuser().await)
-    .await
-    .unwrap();
-    made.to_string()
-}
-
 async fn erase(app: &App, person: &Person, email: &str) {
     let fields = [("password", PASSWORD), ("name", email)];
     let gone = app.call(Some(person), "accounts/server_fns/erase_account", &fields).await;
@@ -724,8 +709,8 @@ async fn a_guest_who_deletes_a_project_is_who_took_its_people_out_of_it() {
     let place = make(&app, ada, "Acme").await;
     join(&app, &place, bob, "project_creator").await;
     let roof = project(&app, ada, &place, "Roof").await;
-    guest(&app, &roof, bob, "viewer").await;
-    let cys = guest(&app, &roof, cy, "owner").await;
+    put(&app, &roof, bob, "viewer").await;
+    let cys = put(&app, &roof, cy, "owner").await;
     let fields = [("project", roof.as_str()), ("place", &cys), ("name", "Roof")];
     ok(&app, cy, &cys, "projects/server_fns/delete_project", &fields).await;
     let all = events(&app, ada, &place, &[("about", "person")]).await;
@@ -901,7 +886,7 @@ async fn a_guest_who_manages_a_project_reads_no_address_of_somebody_who_is_not_i
     let place = make(&app, ada, "Acme").await;
     let bobs = join(&app, &place, bob, "project_creator").await;
     let roof = project(&app, ada, &place, "Roof").await;
-    let cys = guest(&app, &roof, cy, "manager").await;
+    let cys = put(&app, &roof, cy, "manager").await;
     at(&app, bob, &bobs, "projects/server_fns/read_project", &[("project", &roof)]).await;
     jobs::note_misses(&app.state).await.unwrap();
     let seen = at(&app, cy, &cys, LIST, &[("wanted[project]", &roof)]).await;
@@ -941,7 +926,7 @@ async fn an_invitation_into_a_project_and_what_a_guest_does_there_is_noted_with_
     assert_eq!(lines(&all), ["ada invitation.added bob", "ada invitation.removed bob"]);
 
     let bob = app.sign_up("bob@example.org").await;
-    let (bobs, cys) = (guest(&app, &roof, &bob, "viewer").await, guest(&app, &roof, &cy, "manager").await);
+    let (bobs, cys) = (put(&app, &roof, &bob, "viewer").await, put(&app, &roof, &cy, "manager").await);
     let role = [("member", bobs.as_str()), ("role", "contributor")];
     ok(&app, &cy, &cys, "projects/server_fns/set_person_role", &role).await;
     let all = events(&app, &ada, &place, &[("about", "person")]).await;
@@ -981,8 +966,8 @@ async fn each_thing_of_somebodys_is_told_apart_from_what_is_ones_own_and_from_wh
     let place = make(&app, ada, "Acme").await;
     let (bobs, dees) = (join(&app, &place, bob, "project_creator").await, join(&app, &place, dee, "admin").await);
     let (roof, cellar) = (project(&app, ada, &place, "Roof").await, project(&app, ada, &place, "Cellar").await);
-    let in_roof = guest(&app, &roof, bob, "viewer").await;
-    let cys = guest(&app, &roof, cy, "viewer").await;
+    let in_roof = put(&app, &roof, bob, "viewer").await;
+    let cys = put(&app, &roof, cy, "viewer").await;
     let in_cellar = one(&app, "select m.id::text from app.project_members m join app.projects p on p.id = m.project_id where p.name = 'Cellar'").await;
     ok(&app, ada, &place, INVITE, &[("emails", "x@example.org"), ("role", "admin")]).await;
     let invitation = one(&app, "select id::text from app.invitations").await;
@@ -1225,7 +1210,7 @@ async fn a_day_is_the_readers_and_a_filter_stays_from_page_to_page() {
 
     let cy = app.sign_up("cy@example.org").await;
     let cys = join(&app, &place, &cy, "project_creator").await;
-    guest(&app, &roof, &cy, "manager").await;
+    put(&app, &roof, &cy, "manager").await;
     let theirs = app.page(Some(&cy), &format!("/w/{cys}/audit?project={roof}")).await;
     assert!(theirs.body.contains("made the project Roof") && !theirs.body.contains("audit.jsonl"), "{}", theirs.body);
 }
@@ -1314,7 +1299,7 @@ async fn a_guest_who_is_shut_out_is_noted_like_a_member() {
     let (ada, cy) = (app.sign_up("ada@example.org").await, app.sign_up("cy@example.org").await);
     let place = make(&app, &ada, "Acme").await;
     let roof = project(&app, &ada, &place, "Roof").await;
-    guest(&app, &roof, &cy, "manager").await;
+    put(&app, &roof, &cy, "manager").await;
     behind(&app, "update app.users set status = 'banned' where email = 'cy@example.org'").await;
     let all = events(&app, &ada, &place, &[]).await;
     assert_eq!(line(last(&all)), "database person.changed cy");

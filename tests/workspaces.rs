@@ -68,7 +68,7 @@ pub async fn project(app: &App, person: &Person, place: &str, name: &str) -> Str
 }
 
 /// Puts somebody into a project, behind the wall; their place in it.
-async fn put(app: &App, project: &str, person: &Person, role: &str) -> String {
+pub async fn put(app: &App, project: &str, person: &Person, role: &str) -> String {
     let made: Uuid = sqlx::query_scalar(
         "insert into app.project_members (project_id, workspace_id, user_id, role)
          select id, workspace_id, $2, $3 from app.projects where id = $1 returning id",

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -16,7 +17,7 @@ use axum::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{caller::Caller, forms, state::AppState};
+use super::{caller::Caller, forms, router, state::AppState};
 use crate::{error::AppError, types::UserId};
 
 /// Who asked for which id in vain, and how often.
@@ -77,8 +78,10 @@ pub async fn note(State(state): State<AppState>, request: Request, next: Next) -
     let mut text = format!("{} {} ", parts.uri, header(super::caller::PLACE)).into_bytes();
     // Whatever it says that it is: server functions take it all the same. Files alone are too long.
     let (bytes, body) = if door.as_str() != "/import/file" {
-        let Ok(bytes) = to_bytes(body, forms::BODY_MAX).await else { return AppError::TooLarge.into_response() };
-        (bytes.clone(), Body::from(bytes))
+        match whole(body, router::TIMEOUT).await {
+            Ok(bytes) => (bytes.clone(), Body::from(bytes)),
+            Err(error) => return error.into_response(),
+        }
     } else {
         (Bytes::new(), body)
     };
@@ -91,6 +94,12 @@ pub async fn note(State(state): State<AppState>, request: Request, next: Next) -
         state.misses.add(user, ids(&text).into_iter());
     }
     response
+}
+
+/// A form's body. It is read out here, where the doors' own timeout does not reach.
+async fn whole(body: Body, patience: Duration) -> Result<Bytes, AppError> {
+    let read = tokio::time::timeout(patience, to_bytes(body, forms::BODY_MAX)).await;
+    read.map_err(|_| AppError::Unavailable)?.map_err(|_| AppError::TooLarge)
 }
 
 /// The ids in a text, with dashes or without.
@@ -118,6 +127,13 @@ mod tests {
             assert!(!found.is_empty() && found.iter().all(|f| *f == id), "{text}: {found:?}");
         }
         assert!(ids(b"/chat/none?text=12345678-1234").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_to_its_end_is_not_waited_for() {
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(whole(never, Duration::from_millis(1)).await, Err(AppError::Unavailable));
+        assert_eq!(whole(Body::from("a=b"), router::TIMEOUT).await, Ok(Bytes::from("a=b")));
     }
 
     #[test]

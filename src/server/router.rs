@@ -160,7 +160,7 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
 ];
 
 /// Everything but the event stream answers within this time or not at all.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A large file over a slow line takes its time.
 const UPLOAD: Duration = Duration::from_secs(900);
