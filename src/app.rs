@@ -23,6 +23,7 @@ use crate::{
     guide::page::{GuideIndex, GuideReader},
     invitations::page::{Invitation, Invitations},
     projects::page::{GuestProject, ProjectPage},
+    readers::page::{ReadersOfEvent, ReadersOfProject, ReadersOfThread},
     threads::page::{Chats, NewChat, OpenChat},
     transfer::page::Transfer,
     ui::{
@@ -120,6 +121,9 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/w/:place/settings") view=Settings ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/audit") view=AuditTrail ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/projects/:id") view=ProjectPage ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/projects/:id/readers") view=ReadersOfProject ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/audit/:id/readers") view=ReadersOfEvent ssr=SsrMode::Async/>
+                <Route path=path!("/chat/:id/readers") view=ReadersOfThread ssr=SsrMode::Async/>
                 <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>
                 <Route path=path!("/guide/:page") view=GuideReader ssr=SsrMode::Async/>

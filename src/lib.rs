@@ -6,7 +6,8 @@
 //!
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
-//! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`readers`] (who can see
+//! something), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -26,6 +27,7 @@ pub mod invitations;
 pub mod json;
 pub mod live;
 pub mod projects;
+pub mod readers;
 #[cfg(feature = "ssr")]
 pub mod server;
 pub mod threads;

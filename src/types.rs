@@ -192,6 +192,10 @@ words!(
     }
 );
 words!(
+    /// What can be asked about: who can see it?
+    Subject { Thread = "thread", Project = "project", Event = "event" }
+);
+words!(
     /// Which chats a list shows. None is in two of these by itself: what is archived is in no other list.
     Shelf { All = "all", Archived = "archived", Unread = "unread" }
 );

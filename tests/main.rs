@@ -23,6 +23,7 @@ mod phone;
 mod process;
 mod properties;
 mod quota;
+mod readers;
 mod settings;
 mod tenants;
 mod threads;

@@ -85,12 +85,14 @@ fn line(event: Event, place: &str) -> impl IntoView {
     let only = (!from.is_empty()).then(|| (format!("/w/{place}/audit?person={}", Url::escape(&from)), from));
     let rest = more.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" · ");
     let Event { seq, time, .. } = event;
+    let readers = format!("/w/{place}/audit/{seq}/readers");
     view! {
         <li>
             <p><strong>{called}</strong>" "{said}"."</p>
             <p class="quiet">
                 {format!("{seq} · {time}")}
                 {only.map(|(href, email)| view! { " · "<a class="link" href=href aria-label=format!("Only what {email} did, or what was done to them")>{email.clone()}</a> })}
+                " · "<a class="link" href=readers aria-label=format!("Who can see event {seq}?")>"Who can see this?"</a>
             </p>
             {(!fields.is_empty() || !rest.is_empty()).then(|| view! {
                 <details>

@@ -97,8 +97,11 @@ fn Whole(project: Project, here: String, place: String) -> impl IntoView {
             </Suspense>
             {(managed && here.starts_with("/w/")).then(|| view! { <Putter project=id.to_string() here=here.clone() owned back=putting/> })}
         </section>
-        {(managed && here.starts_with("/w/")).then(|| view! {
-            <p><a class="link" href=format!("/w/{place}/audit?project={id}")>"Audit trail of this project"</a></p>
+        {here.starts_with("/w/").then(|| view! {
+            <p class="row">
+                <a class="link" href=format!("{here}/readers")>"Who can see this?"</a>
+                {managed.then(|| view! { <a class="link" href=format!("/w/{place}/audit?project={id}")>"Audit trail of this project"</a> })}
+            </p>
         })}
         {managed.then(|| view! { <Keeper project here place changing deleting/> })}
     }

@@ -3,6 +3,7 @@
 use crate::error::AppError;
 
 /// SQLSTATEs that our own functions raise.
+const SIGNED_OUT: &str = "P0401";
 const NO_SUCH: &str = "P0404";
 const ID_REUSED: &str = "P0409";
 const QUESTION_GONE: &str = "P0411";
@@ -23,6 +24,7 @@ impl From<sqlx::Error> for AppError {
                 return Self::Unavailable;
             }
             sqlx::Error::Database(db) => match db.code().as_deref() {
+                Some(SIGNED_OUT) => return Self::Unauthenticated,
                 Some(NO_SUCH) => return Self::NotFound,
                 Some(ID_REUSED) => {
                     return Self::Conflict {

@@ -148,6 +148,35 @@ impl Lanes {
         Err(if opening.place.is_some() { AppError::NotFound } else { AppError::Forbidden })
     }
 
+    /// What the policies say to somebody else who shares a workspace with whoever asks: the answer to a yes-or-no `question` about
+    /// the `id` in it, asked as that person in a lane that can't write. The lane itself is handed to nobody. No to everything
+    /// for those for whom no lane opens; `Unauthenticated` when the session of whoever asks has ended.
+    pub async fn look(
+        &self,
+        asker: &Opening,
+        person: UserId,
+        place: PlaceId,
+        question: &'static str,
+        id: &str,
+    ) -> Result<bool, AppError> {
+        let claims = json!({ "sub": person, "sid": null, "role": "authenticated" });
+        let query = || {
+            sqlx::query("select null, set_config('role', gate.look($1, $2, to_timestamp($3), $4, $5, $6), true)")
+                .bind(asker.user)
+                .bind(asker.session)
+                .bind(asker.issued_at as f64)
+                .bind(Value::to_string(&claims))
+                .bind(person)
+                .bind(place)
+        };
+        let (mut lane, role) = open(&self.user, query).await?;
+        if role != "authenticated" {
+            lane.close();
+            return Ok(false);
+        }
+        Ok(sqlx::query_scalar(question).bind(id).fetch_one(lane.conn()).await?)
+    }
+
     /// Opens a lane for a job. `Forbidden` when the user it is for is no longer active.
     pub async fn service(&self, reason: Reason) -> Result<ServiceLane, AppError> {
         tracing::trace!(reason = reason.name(), "service lane");
@@ -212,6 +241,14 @@ pub async fn user() -> Result<UserLane, AppError> {
 /// The same in the workspace or project that the request's address names.
 pub async fn workspace() -> Result<UserLane, AppError> {
     signed_in(async |lanes, opening| lanes.workspace(&opening).await).await
+}
+
+/// [`Lanes::look`] for whoever is signed in.
+pub async fn look(person: UserId, place: PlaceId, question: &'static str, id: &str) -> Result<bool, AppError> {
+    match state::caller() {
+        Caller::User(asker) => state::current()?.lanes.look(&asker, person, place, question, id).await,
+        Caller::Nobody => Err(AppError::Unauthenticated),
+    }
 }
 
 async fn signed_in(

@@ -37,7 +37,8 @@ pub async fn migrate(
             options: user.0,
             password: user.1,
             lane: "authenticated",
-            opens: "gate.open(uuid, uuid, timestamptz, uuid), gate.open(text, uuid, uuid, timestamptz, uuid)",
+            opens: "gate.open(uuid, uuid, timestamptz, uuid), gate.open(text, uuid, uuid, timestamptz, uuid),
+                    gate.look(uuid, uuid, timestamptz, text, uuid, uuid)",
         },
         Login { options: service.0, password: service.1, lane: "service", opens: "gate.open_service(text, uuid)" },
     ] {
