@@ -80,6 +80,10 @@ id!(
     PlaceId
 );
 id!(
+    /// `app.workspaces.id`, which a program's token names. In no page, form, address or answer to a browser.
+    WorkspaceId
+);
+id!(
     /// `app.workspace_members.id` or `app.project_members.id`: somebody in a list of members.
     MemberId
 );

@@ -46,10 +46,10 @@ async fn every_check_finds_the_hole_that_it_is_for() {
         ("nothing is granted to everybody", "grant select (title) on app.threads to public"),
         ("nothing is granted to everybody", "grant execute on function app.sequence_feed(int) to public"),
         ("nothing is granted to everybody", "grant usage on schema app to public"),
-        ("login roles may call their opening function and nothing else", "grant select on app.threads to moat_user"),
-        ("login roles may call their opening function and nothing else", "grant usage on schema app to moat_service"),
+        ("login roles may call their opening functions and nothing else", "grant select on app.threads to moat_user"),
+        ("login roles may call their opening functions and nothing else", "grant usage on schema app to moat_service"),
         (
-            "login roles may call their opening function and nothing else",
+            "login roles may call their opening functions and nothing else",
             "grant execute on function gate.open_service(text, uuid) to moat_user",
         ),
         (

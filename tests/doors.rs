@@ -190,6 +190,7 @@ async fn a_bearer_token_works_on_every_server_function_and_a_bad_one_is_refused_
         iss: "moat".into(),
         iat: now,
         exp: now + 60,
+        org_id: None,
     };
     let header_of = |kid: Option<&str>, alg| Header { kid: kid.map(Into::into), ..Header::new(alg) };
     let hs = || header_of(Some("moat-1"), Algorithm::HS256);

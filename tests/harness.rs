@@ -166,6 +166,7 @@ impl Person {
             ip: String::new(),
             user_agent: String::new(),
             place: None,
+            workspace: None,
         }
     }
 

@@ -30,6 +30,7 @@ async fn ada(db: &Db) -> Opening {
         ip: "192.0.2.1".into(),
         user_agent: "a test".into(),
         place: None,
+        workspace: None,
     }
 }
 

@@ -21,6 +21,7 @@ mod mail;
 mod matrix;
 mod phone;
 mod process;
+mod programs;
 mod properties;
 mod quota;
 mod readers;

@@ -33,6 +33,15 @@ impl Me {
     }
 }
 
+/// A token for a program, as OAuth calls its parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub access_token: String,
+    pub token_type: String,
+    /// In seconds.
+    pub expires_in: i64,
+}
+
 /// What this server offers for getting in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ways {

@@ -2,7 +2,7 @@ use crate::{
     accounts::model::{Account, AccountRow, Me, SessionRow},
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
-    types::{AskId, LinkState, Purpose, SessionId, UserId, UserStatus},
+    types::{AskId, LinkState, Purpose, SessionId, UserId, UserStatus, WorkspaceId},
 };
 
 /// What became of a refresh token.
@@ -31,6 +31,11 @@ pub async fn me(lane: &mut UserLane) -> Result<Me, AppError> {
             .fetch_one(lane.conn())
             .await?;
     Ok(Me { email, name })
+}
+
+/// The workspace that the lane is in.
+pub async fn workspace(lane: &mut UserLane) -> Result<WorkspaceId, AppError> {
+    Ok(sqlx::query_scalar("select (auth.jwt() ->> 'org_id')::uuid").fetch_one(lane.conn()).await?)
 }
 
 /// Ends the caller's session. Its streams end with the event that this writes.

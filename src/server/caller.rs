@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts,
     error::AppError,
-    types::{PlaceId, SessionId, UserId},
+    types::{PlaceId, SessionId, UserId, WorkspaceId},
 };
 
 /// The caller of a request.
@@ -70,27 +70,29 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     let headers = request.headers();
     let user_agent = user_agent(headers);
     let place = place(request.uri().path(), headers);
-    let opening = move |user, session, issued_at| {
-        Caller::User(Opening { user, session, issued_at, ip: ip.to_string(), user_agent, place })
+    let opening = move |user, session, issued_at, workspace| {
+        Caller::User(Opening { user, session, issued_at, ip: ip.to_string(), user_agent, place, workspace })
     };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
         return match bearer(&state, token.trim()).await {
-            Ok((user, session, issued_at, until)) => {
-                request.extensions_mut().insert(opening(user, session, issued_at));
+            Ok(bearer) => {
+                let Bearer { user, session, workspace, issued_at, until } = bearer;
+                request.extensions_mut().insert(opening(user, session, issued_at, workspace));
                 request.extensions_mut().insert(Until(until));
                 next.run(request).await
             }
             Err(error) => error.into_response(),
         };
     }
-    let somebody = move |user, session, issued_at| opening(user, Some(session), issued_at);
+    let somebody = move |user, session, issued_at| opening(user, Some(session), issued_at, None);
 
     let secure = state.config.secure_cookies();
     let names = cookie_names(secure);
     let jar = CookieJar::from_headers(headers);
     let access = jar.get(names.access).and_then(|c| state.tokens.verify(c.value()).ok());
-    if let Some(claims) = access.filter(|c| c.exp - now() > RENEW_BEFORE) {
+    // A program's token is no cookie: who has put it there?
+    if let Some(claims) = access.filter(|c| c.exp - now() > RENEW_BEFORE && c.org_id.is_none()) {
         request.extensions_mut().insert(somebody(claims.sub, claims.sid, claims.iat));
         return next.run(request).await;
     }
@@ -118,12 +120,23 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     }
 }
 
-/// Whose a bearer token is, whoever made it: the user, our session if it has one, when it was issued and when it ends.
-async fn bearer(state: &AppState, token: &str) -> Result<(UserId, Option<SessionId>, i64, i64), AppError> {
+/// Whose a bearer token is, whoever made it.
+struct Bearer {
+    user: UserId,
+    /// Ours alone.
+    session: Option<SessionId>,
+    workspace: Option<WorkspaceId>,
+    /// Seconds since 1970, as `until`.
+    issued_at: i64,
+    until: i64,
+}
+
+async fn bearer(state: &AppState, token: &str) -> Result<Bearer, AppError> {
     match state.issuers.verify(token).await {
         Some(Ok(outsider)) => {
             let user = mapped(state, &outsider).await?.ok_or(AppError::Unauthenticated)?;
-            Ok((user, None, outsider.issued_at, outsider.expires_at))
+            let (issued_at, until) = (outsider.issued_at, outsider.expires_at);
+            Ok(Bearer { user, session: None, workspace: None, issued_at, until })
         }
         // The token may be good: whoever holds it should try again and not throw it away.
         Some(Err(Refused::NoKeys)) => Err(AppError::Unavailable),
@@ -132,7 +145,13 @@ async fn bearer(state: &AppState, token: &str) -> Result<(UserId, Option<Session
             Err(AppError::Unauthenticated)
         }
         None => match state.tokens.verify(token) {
-            Ok(claims) => Ok((claims.sub, Some(claims.sid), claims.iat, claims.exp)),
+            Ok(claims) => Ok(Bearer {
+                user: claims.sub,
+                session: Some(claims.sid),
+                workspace: claims.org_id,
+                issued_at: claims.iat,
+                until: claims.exp,
+            }),
             Err(error) => {
                 tracing::debug!(%error, "bearer token refused");
                 Err(AppError::Unauthenticated)

@@ -91,6 +91,7 @@ async fn talk(state: &AppState, user: UserId, email: &str, chat: usize, texts: &
         ip: String::new(),
         user_agent: "moat seed".into(),
         place: None,
+        workspace: None,
     };
     let model = state.answerer.model().to_owned();
     let mut thread = None;

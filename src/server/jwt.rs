@@ -4,7 +4,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
-use crate::types::{SessionId, UserId};
+use crate::types::{SessionId, UserId, WorkspaceId};
 
 const KEY_ID: &str = "moat-1";
 /// Nobody else's name.
@@ -25,6 +25,9 @@ pub struct Claims {
     pub iss: String,
     pub iat: i64,
     pub exp: i64,
+    /// The workspace that a program acts in. Browsers' tokens have none: there each request says where it acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub org_id: Option<WorkspaceId>,
 }
 
 /// Signs and checks.
@@ -59,6 +62,17 @@ impl Tokens {
 
     /// A token for a session, issued at `now` (seconds since 1970).
     pub fn mint(&self, user: UserId, session: SessionId, now: i64) -> Result<String, BadToken> {
+        self.mint_in(user, session, None, now)
+    }
+
+    /// The same for a program, in a workspace.
+    pub fn mint_in(
+        &self,
+        user: UserId,
+        session: SessionId,
+        workspace: Option<WorkspaceId>,
+        now: i64,
+    ) -> Result<String, BadToken> {
         let header = Header { kid: Some(KEY_ID.into()), ..Header::new(Algorithm::HS256) };
         let claims = Claims {
             sub: user,
@@ -68,6 +82,7 @@ impl Tokens {
             iss: ISSUER.into(),
             iat: now,
             exp: now + LIFETIME,
+            org_id: workspace,
         };
         Ok(encode(&header, &claims, &self.sign)?)
     }

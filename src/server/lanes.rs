@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    types::{PlaceId, SessionId, UserId},
+    types::{PlaceId, SessionId, UserId, WorkspaceId},
 };
 
 /// Why a job may enter without a caller. Every use of the service lane names one; the database knows the same list and
@@ -89,6 +89,8 @@ pub struct Opening {
     pub user_agent: String,
     /// Where the request says that it acts. Nothing is believed of it: the database looks whether it is the caller's.
     pub place: Option<PlaceId>,
+    /// The workspace that a program's token is for. Whether they still belong to it, the database looks as well.
+    pub workspace: Option<WorkspaceId>,
 }
 
 impl Lanes {
@@ -126,17 +128,26 @@ impl Lanes {
 
     /// Opens a lane in the workspace that the caller's place is in; the workspace's id goes from the row of their membership into
     /// the claims. `Forbidden` where the request names no place, `NotFound` where it is none of theirs, or not any more.
+    /// A program's token names the workspace itself: `Forbidden` where its caller does not belong there any more.
     pub async fn workspace(&self, opening: &Opening) -> Result<UserLane, AppError> {
         let claims = claims(opening);
         let query = || {
-            sqlx::query("select null, set_config('role', gate.open($1, $2, $3, to_timestamp($4), $5), true)")
+            let query = match opening.workspace {
+                None => "select null, set_config('role', gate.open($1, $2, $3, to_timestamp($4), $5), true)",
+                Some(_) => "select null, set_config('role', gate.open_org($1, $2, $3, to_timestamp($4), $6, $5), true)",
+            };
+            let query = sqlx::query(query)
                 .bind(Value::to_string(&claims))
                 .bind(opening.user)
                 .bind(opening.session)
                 .bind(opening.issued_at as f64)
-                .bind(opening.place)
+                .bind(opening.place);
+            match opening.workspace {
+                None => query,
+                Some(workspace) => query.bind(workspace),
+            }
         };
-        if opening.place.is_some() {
+        if opening.place.is_some() || opening.workspace.is_some() {
             let (lane, role) = open(&self.user, query).await?;
             if role == "authenticated" {
                 return Ok(UserLane(lane, opening.user));

@@ -38,7 +38,7 @@ pub async fn migrate(
             password: user.1,
             lane: "authenticated",
             opens: "gate.open(uuid, uuid, timestamptz, uuid), gate.open(text, uuid, uuid, timestamptz, uuid),
-                    gate.look(uuid, uuid, timestamptz, text, uuid, uuid)",
+                    gate.look(uuid, uuid, timestamptz, text, uuid, uuid), gate.open_org(text, uuid, uuid, timestamptz, uuid, uuid)",
         },
         Login { options: service.0, password: service.1, lane: "service", opens: "gate.open_service(text, uuid)" },
     ] {

@@ -173,6 +173,19 @@ pub async fn typed_password(state: &AppState, user: UserId, typed: String) -> Re
     Ok(known)
 }
 
+/// Whose session a program calls in, which sends its token itself. A browser says with each request that it is one, and a cookie
+/// is what it has in a token's place.
+pub fn of_program() -> Result<(UserId, SessionId), AppError> {
+    let parts = use_context::<Parts>().ok_or(AppError::Forbidden)?;
+    let bearer = parts.headers.contains_key(header::AUTHORIZATION);
+    let browser = ["sec-fetch-site", "sec-fetch-mode"].iter().any(|name| parts.headers.contains_key(*name));
+    match state::caller() {
+        Caller::User(Opening { user, session: Some(session), .. }) if bearer && !browser => Ok((user, session)),
+        Caller::User(_) => Err(AppError::Forbidden),
+        Caller::Nobody => Err(AppError::Unauthenticated),
+    }
+}
+
 /// For the answer to whoever has left: their cookies go, and what their browser kept of them.
 pub fn forget_browser(state: &AppState) {
     for cookie in caller::gone_cookies(state.config.secure_cookies()) {
