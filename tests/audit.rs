@@ -1303,6 +1303,8 @@ async fn a_guest_who_is_shut_out_is_noted_like_a_member() {
     behind(&app, "update app.users set status = 'banned' where email = 'cy@example.org'").await;
     let all = events(&app, &ada, &place, &[]).await;
     assert_eq!(line(last(&all)), "database person.changed cy");
+    let page = app.page(Some(&ada), &format!("/w/{place}/audit")).await;
+    assert!(page.body.contains("changed the account of cy@example.org: banned."), "{}", page.body);
 }
 
 #[tokio::test]

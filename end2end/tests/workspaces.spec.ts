@@ -133,6 +133,11 @@ test("an owner invites three people, gives them work, removes one, and no browse
     await page.getByRole("button", { name: "Add", exact: true }).click();
     await expect(page.getByRole("listitem").filter({ hasText: email })).toBeVisible();
   }
+  // The people of the project, and nobody else of the workspace.
+  await page.getByRole("link", { name: "Who can see this?" }).click();
+  await expect(page.getByRole("listitem")).toHaveCount(4);
+  await expect(page.getByRole("listitem").filter({ hasText: bob })).toContainText("Contributor of the project since");
+  await expect(page.getByRole("listitem").filter({ hasText: dee })).toContainText("Admin of the workspace since");
   await page.goto(`${here}/members`);
   await page.getByLabel(`Role of ${cy}`, { exact: true }).selectOption("admin");
   await page.getByRole("button", { name: `Save the role of ${cy}` }).click();
@@ -155,9 +160,11 @@ test("an owner invites three people, gives them work, removes one, and no browse
   await expect(bobs.getByRole("heading", { level: 1 })).toHaveText("Nothing here");
   await bobs.goto("/workspaces");
   await expect(bobs.getByText(name)).toHaveCount(0);
-  // Their own chats are as they were.
+  // Their own chats are as they were, and theirs alone.
   await second.reload();
   await expect(second.getByRole("article").first()).toContainText("Still here?");
+  await second.goto(`${second.url()}/readers`);
+  await expect(second.getByRole("listitem")).toHaveText([new RegExp(`^${bob} \\(you\\)It is your chat`)]);
 
   // Who did what, and a copy of it.
   await page.goto(here);
@@ -166,6 +173,7 @@ test("an owner invites three people, gives them work, removes one, and no browse
   await expect(trail.filter({ hasText: `removed ${bob}.` })).toContainText(owner);
   const raised = trail.filter({ hasText: `made ${cy} an admin` });
   await raised.getByText("Details").click();
+  await expect(raised.getByRole("link", { name: "Who can see this?" })).toBeVisible();
   await expect(raised.getByRole("deletion")).toHaveText("Member");
   await expect(raised.getByRole("insertion")).toHaveText("Admin");
   await expect(trail.filter({ hasText: `${cy} joined` })).toHaveCount(1);

@@ -186,7 +186,10 @@ impl Event {
             ("person.added", false) => format!("added {whom} to {project}"),
             ("person.removed", true) => format!("left {project}"),
             ("person.removed", false) => format!("removed {whom} from {project}"),
-            ("person.changed", _) => format!("made {whom} {} of {project}", article(&role())),
+            ("person.changed", _) if has("role") => format!("made {whom} {} of {project}", article(&role())),
+            ("person.changed", _) => {
+                format!("changed the account of {whom}: {}", self.field("status").2.to_lowercase())
+            }
             ("domain.added", _) => format!("added the domain {}", self.field("domain").2),
             ("domain.changed", _) if self.new.contains_key("proven") => {
                 format!("found the domain {} proven", self.field("proven").2)

@@ -92,11 +92,10 @@ fn line(event: Event, place: &str) -> impl IntoView {
             <p class="quiet">
                 {format!("{seq} · {time}")}
                 {only.map(|(href, email)| view! { " · "<a class="link" href=href aria-label=format!("Only what {email} did, or what was done to them")>{email.clone()}</a> })}
-                " · "<a class="link" href=readers aria-label=format!("Who can see event {seq}?")>"Who can see this?"</a>
             </p>
-            {(!fields.is_empty() || !rest.is_empty()).then(|| view! {
-                <details>
-                    <summary>"Details"</summary>
+            <details>
+                <summary aria-label=format!("Details of event {seq}")>"Details"</summary>
+                {(!fields.is_empty()).then(|| view! {
                     <dl>{fields.into_iter().map(|(name, old, new)| {
                         let arrow = (!old.is_empty() && !new.is_empty()).then_some(" → ");
                         view! {
@@ -104,9 +103,10 @@ fn line(event: Event, place: &str) -> impl IntoView {
                             <dd>{(!old.is_empty()).then(|| view! { <del>{old.clone()}</del> })}{arrow}{(!new.is_empty()).then(|| view! { <ins>{new.clone()}</ins> })}</dd>
                         }
                     }).collect_view()}</dl>
-                    {(!rest.is_empty()).then(|| view! { <p class="quiet">{rest}</p> })}
-                </details>
-            })}
+                })}
+                {(!rest.is_empty()).then(|| view! { <p class="quiet">{rest}</p> })}
+                <p><a class="link" href=readers>"Who can see this?"</a></p>
+            </details>
         </li>
     }
 }

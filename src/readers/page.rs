@@ -62,15 +62,15 @@ fn Answer(subject: Subject, page: ReadersPage, first: bool) -> impl IntoView {
     let (able, unable): (Vec<_>, Vec<_>) = readers.into_iter().partition(|reader| reader.sees);
     let odd = able.iter().filter(|reader| reader.why.is_empty()).count();
     let who = match subject {
-        Subject::Thread => "Everybody you share a workspace with was asked for",
-        _ => "Everybody in this workspace was asked for",
+        Subject::Thread => "with whom you share a workspace",
+        _ => "in this workspace",
     };
     let nobody = able.is_empty();
     view! {
         <Title text=format!("Who can see {name}?")/>
         <h1>"Who can see this?"</h1>
         <p class="said">{name}</p>
-        <p>{format!("{who}, as themselves and just now: whether the database shows it to them.")}</p>
+        <p>{format!("For each person {who} the database was asked just now, as that person, whether it shows them this.")}</p>
         {(odd > 0).then(|| view! {
             <p class="problem" role="alert">"Somebody below can see this, and nothing says why they should. Tell whoever runs this server."</p>
         })}
@@ -110,7 +110,7 @@ fn counted(asked: usize, people: i64, parts: bool) -> String {
 
 fn line(reader: Reader) -> impl IntoView {
     let Reader { name, email, me, why, .. } = reader;
-    let called = if name.is_empty() { email.clone() } else { name };
+    let (called, address) = if name.is_empty() { (email, String::new()) } else { (name, format!("{email} · ")) };
     let why = if why.is_empty() { "Nothing says why.".to_owned() } else { why.join(" ") };
-    view! { <li><div><p>{called}{me.then_some(" (you)")}</p><p class="quiet">{email}" · "{why}</p></div></li> }
+    view! { <li><div><p>{called}{me.then_some(" (you)")}</p><p class="quiet">{address}{why}</p></div></li> }
 }

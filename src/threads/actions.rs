@@ -121,7 +121,8 @@ fn write_acts(out: &mut String, thread: &ThreadRow) -> std::fmt::Result {
          <input type=\"hidden\" name=\"threads[]\" value=\"{id}\">{pin}{archive}{}\
          <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move…</a>\
          <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Markdown file</a>\
-         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>JSON file</a></form>",
+         <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>JSON file</a>\
+         <a class=\"button\" href=\"/chat/{id}/readers\" rel=\"external\">Who can see this?</a></form>",
         act(Act::Unread, "Mark unread")
     )?;
     if thread.goes.is_some() {
