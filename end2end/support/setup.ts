@@ -18,6 +18,7 @@ export default async function setup(): Promise<() => Promise<void>> {
   const data = mkdtempSync("/tmp/moat-e2e-");
   chmodSync(data, 0o755);
   const port = await freePort();
+  const names = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const logs = join(root, "target/test-logs");
   mkdirSync(logs, { recursive: true });
@@ -32,6 +33,7 @@ export default async function setup(): Promise<() => Promise<void>> {
       MOAT_SITE: process.env.MOAT_SITE || join(root, "target/site"),
       MOAT_ANSWERER: "openai",
       MOAT_DEV_OUTBOX: "true",
+      MOAT_DNS: `127.0.0.1:${names}`,
       MOAT_OPENAI_URL: `${model.url}/v1`,
       MOAT_OPENAI_KEY: "key-of-the-browser-tests",
     },
@@ -61,6 +63,7 @@ export default async function setup(): Promise<() => Promise<void>> {
   process.env.MOAT_E2E_URL = url;
   process.env.MOAT_E2E_MODEL = model.url;
   process.env.MOAT_E2E_DATA = data;
+  process.env.MOAT_E2E_DNS = String(names);
   return stopAndLook;
 }
 

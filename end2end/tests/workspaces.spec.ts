@@ -164,7 +164,7 @@ test("an owner invites three people, gives them work, removes one, and no browse
   await second.reload();
   await expect(second.getByRole("article").first()).toContainText("Still here?");
   await second.goto(`${second.url()}/readers`);
-  await expect(second.getByRole("listitem")).toHaveText([new RegExp(`^${bob} \\(you\\)It is your chat`)]);
+  await expect(second.getByRole("listitem")).toHaveText([new RegExp(`^${bob} \\(you\\) It is your chat`)]);
 
   // Who did what, and a copy of it.
   await page.goto(here);
@@ -213,7 +213,7 @@ test("the pages of a workspace have nothing that axe finds", async ({ page }) =>
     await page.setViewportSize({ width, height: 900 });
     for (const scheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme: scheme });
-      for (const path of ["/workspaces", here, `${here}/members`, `${here}/invitations`, `${here}/settings`, `${here}/audit`, project]) {
+      for (const path of ["/workspaces", here, `${here}/members`, `${here}/invitations`, `${here}/settings`, `${here}/domains`, `${here}/audit`, `${here}/audit/1/readers`, project, `${project}/readers`]) {
         await page.goto(path);
         const { violations } = await new AxeBuilder({ page }).analyze();
         expect(violations.map((v) => `${path} ${scheme} ${width}: ${v.id} ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);
