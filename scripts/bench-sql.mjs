@@ -3,8 +3,10 @@
 //   node scripts/bench-sql.mjs <out> [<opening> [<owner>]]
 // With <opening>, this is run instead of the lane's own first statement. With <owner>, every table is filtered by it too.
 import { readFileSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 
 const [out, opening, owner] = process.argv.slice(2);
+const name = basename(out); // in the binds, so that scripts can be joined
 
 // By connection, since jobs of the server run at the same time.
 const lanes = new Map();
@@ -43,12 +45,16 @@ const statements = found[0].whole.map(({ text, binds: given }, n) => {
   for (const [, number, , value] of (given ?? "").matchAll(/\$(\d+) = (NULL|'((?:[^']|'')*)')/g)) values.set(number, value);
   const sql = plain(owner ? filtered(text) : text).replace(/\$(\d+)/g, (_, number) => {
     const value = values.get(number);
+    if (value === "") return ":empty";
     // What has no value is NULL to pgbench.
-    if (value !== undefined) binds.push(`p${n}_${number}=${value.replaceAll("''", "'")}`);
-    return `:p${n}_${number}`;
+    if (value !== undefined) binds.push(`${name}${n}_${number}=${value.replaceAll("''", "'")}`);
+    return `:${name}${n}_${number}`;
   });
   return sql;
 });
 const random = opening ? "\\set u random(1, 200)\n" : "";
-writeFileSync(`${out}.sql`, `${random}${statements.map((sql) => `${sql};`).join("\n")}\n`);
+// An option of pgbench can't be empty: each of its clients asks for that once.
+const empty = statements.some((sql) => sql.includes(":empty")) ? "\\if :n = 0\nselect '' as empty \\gset\n\\set n 1\n\\endif\n" : "";
+if (empty) binds.push("n=0");
+writeFileSync(`${out}.sql`, `${random}${empty}${statements.map((sql) => `${sql};`).join("\n")}\n`);
 writeFileSync(`${out}.binds`, [...new Set(binds)].map((bind) => `${bind}\n`).join(""));
