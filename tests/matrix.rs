@@ -113,7 +113,7 @@ pub const fn definer(policy: &'static str, actor: Actor, allow: &'static str) ->
 use Actor::{Guest, Job, Member, Opening, Owner, User};
 
 /// A's import of one conversation with one message.
-const IMPORTED: &str = "with came as materialized (select app.import_thread('80000000-0000-4000-8000-00000000000a', gen_random_uuid(), null, 'x', now(), now(), '[{\"client\": \"90000000-0000-4000-8000-000000000000\", \"parent\": null, \"role\": \"assistant\", \"text\": \"x\", \"at\": 1}]') as came) select from came where came";
+const IMPORTED: &str = "with came as materialized (select app.import_thread('80000000-0000-4000-8000-00000000000a', gen_random_uuid(), null, 'x', now(), now(), '[{\"client\": \"90000000-0000-4000-8000-000000000000\", \"parent\": null, \"role\": \"assistant\", \"text\": \"x\", \"at\": 1}]') as came) select from came where (came).created";
 
 const WRITER: Actor = Job("generation");
 

@@ -436,6 +436,24 @@ async fn meddle(lanes: Lanes, ada: Opening, threads: Vec<ThreadId>, seed: u64) -
     deleted
 }
 
+/// What holds for every tree, whoever has made it.
+pub async fn whole(app: &App) {
+    let mut conn = app.db.superuser().await;
+    for (what, wrong) in [
+        ("a gap in seq", "select count(*) from (select m.seq - row_number() over (partition by m.thread_id order by m.seq) as off from app.messages m) x where x.off <> 0"),
+        ("a last_seq that is not the last", "select count(*) from app.threads t where t.last_seq <> (select max(m.seq) from app.messages m where m.thread_id = t.id)"),
+        ("an orphan, or a parent that is not older", "select count(*) from app.messages m left join app.messages p on p.id = m.parent_id and p.thread_id = m.thread_id where m.parent_id is not null and (p.id is null or p.seq >= m.seq)"),
+        ("a branch that was left outside of it", "select count(*) from app.branches b where not exists (
+            with recursive up as (select m.id, m.parent_id from app.messages m where m.id = b.leaf_id union all select m.id, m.parent_id from up join app.messages m on m.id = up.parent_id)
+            select from up where up.id = b.message_id)"),
+        ("an answer without its words", "select count(*) from app.messages m join app.generations g on g.message_id = m.id where m.deleted_at is null and g.status = 'done' and m.content ->> 'text' = ''"),
+        ("words in a tombstone", "select count(*) from app.messages m where m.deleted_at is not null and m.content <> '{\"text\": \"\"}'"),
+    ] {
+        let found: i64 = sqlx::query_scalar(wrong).fetch_one(&mut conn).await.unwrap();
+        assert_eq!(found, 0, "{what}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_edits_reruns_forks_and_deletions_at_once_leave_the_tree_whole() {
     let app = App::new().await;
@@ -452,21 +470,10 @@ async fn ten_thousand_edits_reruns_forks_and_deletions_at_once_leave_the_tree_wh
     for worker in workers.collect::<Vec<_>>() {
         deleted += worker.await.unwrap();
     }
+    whole(&app).await;
     let mut conn = app.db.superuser().await;
-    for (what, wrong) in [
-        ("a gap in seq", "select count(*) from (select m.seq - row_number() over (partition by m.thread_id order by m.seq) as off from app.messages m) x where x.off <> 0"),
-        ("a last_seq that is not the last", "select count(*) from app.threads t where t.last_seq <> (select max(m.seq) from app.messages m where m.thread_id = t.id)"),
-        ("an orphan, or a parent that is not older", "select count(*) from app.messages m left join app.messages p on p.id = m.parent_id and p.thread_id = m.thread_id where m.parent_id is not null and (p.id is null or p.seq >= m.seq)"),
-        ("an answer to an answer, or a message to a message", "select count(*) from app.messages m join app.messages p on p.id = m.parent_id where m.role = p.role"),
-        ("a branch that was left outside of it", "select count(*) from app.branches b where not exists (
-            with recursive up as (select m.id, m.parent_id from app.messages m where m.id = b.leaf_id union all select m.id, m.parent_id from up join app.messages m on m.id = up.parent_id)
-            select from up where up.id = b.message_id)"),
-        ("an answer without its words", "select count(*) from app.messages m join app.generations g on g.message_id = m.id where m.deleted_at is null and g.status = 'done' and m.content ->> 'text' = ''"),
-        ("words in a tombstone", "select count(*) from app.messages m where m.deleted_at is not null and m.content <> '{\"text\": \"\"}'"),
-    ] {
-        let found: i64 = sqlx::query_scalar(wrong).fetch_one(&mut conn).await.unwrap();
-        assert_eq!(found, 0, "{what}");
-    }
+    let alike = "select count(*) from app.messages m join app.messages p on p.id = m.parent_id where m.role = p.role";
+    assert_eq!(app.count(alike).await, 0, "an answer to an answer, or a message to a message");
     let ids: Vec<Uuid> = threads.iter().map(|t: &ThreadId| t.0).collect();
     let tombstones: i64 =
         sqlx::query_scalar("select count(*) from app.messages where deleted_at is not null and thread_id = any($1)")

@@ -38,6 +38,23 @@ pub async fn make(lane: &mut UserLane, name: &str, instructions: &str) -> Result
     made.ok_or_else(|| AppError::Conflict { what: "You have 100 folders, which is all there can be.".into() })
 }
 
+/// A folder of this name, which may be there; one that is stays as it is. False: there is room for no more.
+pub async fn find_or_make(lane: &mut UserLane, name: &str, instructions: &str) -> Result<bool, AppError> {
+    sqlx::query(
+        "insert into app.folders (name, instructions) select $1, $2 where (select count(*) from app.folders) < $3
+         on conflict do nothing",
+    )
+    .bind(name)
+    .bind(instructions)
+    .bind(FOLDERS_MAX)
+    .execute(lane.conn())
+    .await?;
+    Ok(sqlx::query_scalar("select exists (select from app.folders f where f.name = $1)")
+        .bind(name)
+        .fetch_one(lane.conn())
+        .await?)
+}
+
 pub async fn change(lane: &mut UserLane, id: FolderId, name: &str, instructions: &str) -> Result<(), AppError> {
     let done = sqlx::query("update app.folders set name = $2, instructions = $3 where id = $1")
         .bind(id)

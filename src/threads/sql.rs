@@ -335,7 +335,7 @@ async fn branch(
                 to_char(l.at, 'HH24:MI') as time,
                 coalesce(to_char(l.at, case when l.at >= here.today then null when l.at >= date_trunc('year', here.today) then 'FMDD Mon'
                                    else 'FMDD Mon YYYY' end), '') as day,
-                g.model, g.tokens_read, g.tokens_written
+                coalesce(g.model, p.content ->> 'model') as model, g.tokens_read, g.tokens_written
            from page p cross join here
           cross join lateral (select p.created_at at time zone here.zone as at) l
            left join app.generations g on g.message_id = p.id

@@ -14,12 +14,12 @@ use tokio::sync::mpsc::Sender;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{
-    model::Said,
+    model::{Said, Talk},
     sql::{self, Head},
 };
 use crate::{
     error::AppError,
-    server::{caller::Caller, lanes::Opening, state::AppState},
+    server::{caller::Caller, db_error::internal, lanes::Opening, state::AppState},
     types::{Role, ThreadId},
 };
 
@@ -98,7 +98,11 @@ impl Writing {
     async fn whole(&self, one: Option<Head>) -> Result<(), AppError> {
         let mut first = true;
         if self.form == Form::Json {
-            self.put(r#"{"format":"moat","version":1,"threads":["#.to_owned()).await?;
+            let mut lane = self.state.lanes.user(&self.opening).await?;
+            let folders = sql::folders(&mut lane, one.as_ref().map(|head| head.id)).await?;
+            lane.commit().await?;
+            let folders = serde_json::json!(folders);
+            self.put(format!(r#"{{"format":"moat","version":1,"folders":{folders},"threads":["#)).await?;
         }
         if let Some(head) = one {
             self.thread(&head, &mut first).await?;
@@ -129,14 +133,24 @@ impl Writing {
         let seconds = |at: sqlx::types::time::OffsetDateTime| at.unix_timestamp_nanos() as f64 / 1e9;
         let begin = match self.form {
             Form::Markdown => format!("{}# {}\n", if *first { "" } else { "\n---\n\n" }, head.title),
-            Form::Json => format!(
-                r#"{}{{"id":"{}","title":{},"created_at":{},"active_at":{},"messages":["#,
-                if *first { "\n" } else { ",\n" },
-                head.id,
-                serde_json::Value::from(head.title.as_str()),
-                seconds(head.created_at),
-                seconds(head.active_at)
-            ),
+            Form::Json => {
+                let talk = Talk {
+                    id: head.id.to_string(),
+                    title: head.title.clone(),
+                    created_at: seconds(head.created_at),
+                    active_at: seconds(head.active_at),
+                    folder: head.folder.clone(),
+                    pinned: head.pinned,
+                    archived: head.archived,
+                    model: head.model.clone(),
+                    instructions: head.instructions.clone(),
+                    shown: head.leaf_id.map(|id| id.to_string()),
+                    messages: Vec::new(),
+                };
+                let whole = serde_json::to_string(&talk).map_err(internal)?;
+                let begun = whole.strip_suffix("]}").unwrap_or(&whole);
+                format!("{}{begun}", if *first { "\n" } else { ",\n" })
+            }
         };
         *first = false;
         self.put(begin).await?;

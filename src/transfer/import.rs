@@ -20,12 +20,14 @@ use tokio::{io::AsyncWriteExt, sync::SemaphorePermit};
 
 use super::{
     model::FILE_MAX,
-    parse::{self, Found},
+    parse::{self, Found, Item, Loss},
     sql,
 };
 use crate::{
     error::AppError,
+    folders,
     server::{caller::Caller, db_error::internal, lanes::Opening, state::AppState},
+    threads::model::{instructions, known_model},
     types::ImportId,
 };
 
@@ -138,37 +140,68 @@ async fn whole(state: &AppState, opening: &Opening, import: ImportId, kept: Kept
     let (send, mut receive) = tokio::sync::mpsc::channel(BATCH);
     let stopping = state.stopping.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        read(&kept.0, |talk| !stopping.is_cancelled() && send.blocking_send(talk).is_ok())
+        read(&kept.0, |item| !stopping.is_cancelled() && send.blocking_send(item).is_ok())
     });
-    let (mut batch, mut read, mut stored) = (Vec::new(), 0, Ok(()));
+    let (mut batch, mut read, mut stored, mut lost) = (Vec::new(), 0, Ok(()), Vec::new());
     while stored.is_ok() && receive.recv_many(&mut batch, BATCH).await > 0 {
-        stored = store(state, opening, import, &batch).await;
         read += batch.len();
-        batch.clear();
+        stored = store(state, opening, import, std::mem::take(&mut batch)).await.map(|losses| lost.extend(losses));
     }
     drop(receive);
     let mut found = reading.await.unwrap_or_else(|_| Found::broken("The file could not be read."));
+    for loss in lost {
+        found.lose(loss, 1);
+    }
     if let Err(error) = stored {
         tracing::warn!(%error, "an import stopped");
         found.broken = Some(error.to_string());
     }
-    let failed = found.broken.is_some() || (read == 0 && found.left_out > 0);
+    let failed = found.broken.is_some() || (read == 0 && !found.losses.is_empty());
     (failed, found.to_string().chars().take(500).collect())
 }
 
-fn read(path: &Path, take: impl FnMut(sql::Arrival) -> bool) -> Found {
+fn read(path: &Path, take: impl FnMut(Item) -> bool) -> Found {
     match File::open(path) {
-        Ok(file) => parse::conversations(BufReader::new(file), take),
+        Ok(file) => parse::items(BufReader::new(file), take),
         Err(_) => Found::broken("The file could not be read."),
     }
 }
 
-async fn store(state: &AppState, opening: &Opening, import: ImportId, talks: &[sql::Arrival]) -> Result<(), AppError> {
+/// Some of a file, in a transaction of their own. What is lost of them by the way.
+async fn store(state: &AppState, opening: &Opening, import: ImportId, items: Vec<Item>) -> Result<Vec<Loss>, AppError> {
     let mut lane = state.lanes.user(opening).await?;
-    for talk in talks {
-        sql::arrive(&mut lane, import, talk).await?;
+    let models = state.answerer.models();
+    let mut lost = Vec::new();
+    let talks: Vec<&sql::Arrival> = items.iter().filter_map(Item::talk).collect();
+    sql::hold(&mut lane, &talks).await?;
+    for item in items {
+        match item {
+            Item::Folder(kept) => {
+                if !folders::sql::find_or_make(&mut lane, &kept.name, &kept.instructions).await? {
+                    lost.push(Loss::Folder);
+                }
+            }
+            Item::Talk(mut talk) => {
+                // As if its owner set them.
+                let model = known_model(&models, Some(std::mem::take(&mut talk.model)));
+                let minded = instructions(&talk.instructions);
+                (talk.model, talk.instructions) =
+                    (model.as_deref().unwrap_or_default().to_owned(), minded.as_deref().unwrap_or_default().to_owned());
+                let arrived = sql::arrive(&mut lane, import, &talk).await?;
+                if arrived.created {
+                    let whole = [
+                        (Loss::Homeless, arrived.filed),
+                        (Loss::Instructions, minded.is_ok()),
+                        (Loss::Model, model.is_ok()),
+                        (Loss::Pin, arrived.pinned),
+                    ];
+                    lost.extend(whole.into_iter().filter(|(_, kept)| !kept).map(|(loss, _)| loss));
+                }
+            }
+        }
     }
-    lane.commit().await
+    lane.commit().await?;
+    Ok(lost)
 }
 
 async fn end(state: &AppState, opening: &Opening, import: ImportId, failed: bool, why: &str) -> Result<(), AppError> {

@@ -19,7 +19,7 @@ pub fn Transfer() -> impl IntoView {
                 <a class="button" href="/export/all.json" download="">"All chats as JSON"</a>
             </p>
             <h2>"Import"</h2>
-            <p>"The file "<code>"conversations.json"</code>" of a ChatGPT export, or a JSON export of moat. 100 MB at most. Importing a file twice adds nothing twice."</p>
+            <p>"The file "<code>"conversations.json"</code>" of a ChatGPT export, or a JSON export of moat. 100 MB at most. Importing a file twice adds nothing twice. A newer file of the same chats adds what was said in them since; what you wrote or deleted here stays so."</p>
             <form method="post" action="/import/file" enctype="multipart/form-data">
                 <div class="field">
                     <label for="file">"File"</label>
@@ -52,11 +52,12 @@ fn row(row: ImportRow) -> impl IntoView {
         "interrupted" => "Interrupted. Import the file again to go on.".to_owned(),
         _ => format!("Stopped. {}", row.why),
     };
+    let sum = row.sum();
     view! {
         <li>
             <div>
                 <p>{row.name}</p>
-                <p class="quiet">{format!("{} chats with {} messages added, {} there already. {}", row.threads, row.messages, row.known, row.at)}</p>
+                <p class="quiet">{format!("{sum} {}", row.at)}</p>
                 <p>{state}</p>
             </div>
         </li>
