@@ -1,6 +1,6 @@
 import type { Page } from "@playwright/test";
 import { expect, refused, test } from "../support/test";
-import { ask, awake, freshEmail, newcomer, PASSWORD, said } from "../support/steps";
+import { ask, awake, box, freshEmail, newcomer, PASSWORD, rendered, said } from "../support/steps";
 
 /** A field's message, as a screen reader ties it to the field. */
 async function expectAt(page: Page, label: string, message: string): Promise<void> {
@@ -123,4 +123,58 @@ test("switching the theme keeps the chat open", async ({ page }) => {
   await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
   await expect(page).toHaveURL(path);
   await expect(said(page, "You")).toContainText("A chat in the evening");
+});
+
+test("switching the theme keeps the focus, the place and what is typed", async ({ page, complaints }) => {
+  complaints.allow(/net::ERR_/);
+  await newcomer(page);
+  await ask(page, "A line\n".repeat(80));
+  await expect(rendered(said(page, "moat"))).toContainText("You wrote: A line");
+  await page.evaluate(() => ((window as unknown as { same: boolean }).same = true));
+  await box(page).fill("Half a thou");
+  const scroller = page.getByRole("region", { name: "Messages" });
+  await scroller.evaluate((element) => (element.scrollTop = -300));
+  const html = page.locator("html");
+  const stays = async () => {
+    expect(await page.evaluate(() => (window as unknown as { same?: boolean }).same)).toBe(true);
+    expect(await scroller.evaluate((element) => element.scrollTop)).toBe(-300);
+    await expect(box(page)).toHaveValue("Half a thou");
+  };
+  for (const [press, theme, next] of [
+    ["Theme: as the system. Switch to light", "light", "Theme: light. Switch to dark"],
+    ["Theme: light. Switch to dark", "dark", "Theme: dark. Switch to the system's"],
+    ["Theme: dark. Switch to the system's", "system", "Theme: as the system. Switch to light"],
+  ]) {
+    await page.getByRole("button", { name: press }).press("Enter");
+    await expect(html).toHaveAttribute("data-theme", theme);
+    await expect(page.getByRole("button", { name: next })).toBeFocused();
+    await stays();
+  }
+  // At once, and not when the server has answered; put back, with words, when it does not.
+  let go = () => {};
+  const seen = new Promise<void>((done) => (go = done));
+  await page.route("**/*do=theme", async (route) => {
+    await seen;
+    await route.abort();
+  });
+  await page.getByRole("button", { name: "Theme: as the system. Switch to light" }).press("Enter");
+  await expect(html).toHaveAttribute("data-theme", "light");
+  go();
+  await expect(page.getByText("The theme was not changed. Try it again.")).toBeVisible();
+  await expect(html).toHaveAttribute("data-theme", "system");
+  await expect(page.getByRole("button", { name: "Theme: as the system. Switch to light" })).toBeFocused();
+  await stays();
+});
+
+test.describe("without a script", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("the theme is switched by a form", async ({ page }) => {
+    await newcomer(page);
+    await page.getByRole("button", { name: "Theme: as the system. Switch to light" }).click();
+    await expect(page).toHaveURL("/chat");
+    await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
+    await page.getByRole("button", { name: "Theme: light. Switch to dark" }).click();
+    await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
+  });
 });
