@@ -178,3 +178,50 @@ test.describe("without a script", () => {
     await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
   });
 });
+
+test("the first page in a new browser shows the time of its own place, and a chosen time zone wins", async ({ page, another }) => {
+  const email = await newcomer(page);
+  const path = await ask(page, "What time is it?");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: What time is it?");
+  const sent = (one: Page) => said(one, "You").locator(".when");
+  // Half an hour off, so that no two of these show the same minute.
+  const open = async (timezoneId: string, javaScriptEnabled = true) => {
+    const one = await (await another({ timezoneId, javaScriptEnabled })).newPage();
+    await one.addInitScript(() => {
+      const shifts: string[] = ((window as unknown as { shifts: string[] }).shifts = []);
+      type Shift = PerformanceEntry & { sources: { node: Node | null; previousRect: DOMRect; currentRect: DOMRect }[] };
+      const told = ({ sources }: Shift) => sources.map((s) => `${s.node?.nodeName} ${s.node?.textContent} ${JSON.stringify([s.previousRect, s.currentRect])}`).join();
+      new PerformanceObserver((list) => shifts.push(...(list.getEntries() as Shift[]).map(told))).observe({ type: "layout-shift", buffered: true });
+    });
+    await one.goto(`/sign-in?next=${encodeURIComponent(path)}`);
+    await one.getByLabel("E-mail").fill(email);
+    await one.getByLabel("Password").fill(PASSWORD);
+    await one.getByRole("button", { name: "Sign in" }).click();
+    await expect(one).toHaveURL(path);
+    return one;
+  };
+  const plain = await open("Asia/Kolkata", false);
+  const utc = /(\d\d):(\d\d)$/.exec(await sent(plain).innerText())!;
+  const later = (minutes: number) => {
+    const at = (Number(utc[1]) * 60 + Number(utc[2]) + minutes) % 1440;
+    return new RegExp(`${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}$`);
+  };
+  const there = await open("Asia/Kolkata");
+  await expect(sent(there)).toHaveText(later(330));
+  expect(await there.evaluate(() => (window as unknown as { shifts: string[] }).shifts)).toEqual([]);
+  // From then on the server knows.
+  const response = await there.reload();
+  expect(await response!.text()).toMatch(new RegExp(`Sent [^<]*${later(330).source.replace("$", "")}<`));
+
+  await there.goto("/account");
+  await there.getByLabel("Time zone").selectOption("Asia/Kathmandu");
+  await there.getByRole("button", { name: "Save" }).first().click();
+  await expect(there.getByText("Your profile is saved.")).toBeVisible();
+  for (let time = 0; time < 2; time++) {
+    await there.goto(path);
+    await awake(there);
+    await expect(sent(there)).toHaveText(later(345));
+  }
+  // Without a script too, in a browser that is new.
+  await expect(sent(await open("Asia/Kolkata", false))).toHaveText(later(345));
+});

@@ -59,7 +59,7 @@ fn Profile(account: Account, back: Option<FormBack>) -> impl IntoView {
     let language = typed("language", account.language);
     let zone = typed("time_zone", account.time_zone.unwrap_or_default());
     let error = back.as_ref().and_then(|b| b.error.clone());
-    let zones = std::iter::once(("", "Not chosen (UTC)")).chain(zones::all().map(|zone| (zone, zone))).collect();
+    let zones = std::iter::once(("", "The browser's")).chain(zones::all().map(|zone| (zone, zone))).collect();
     view! {
         <form method="post" action="/account?do=profile">
             <FormError error=error.clone() fields=&["name", "language", "time_zone"]/>
