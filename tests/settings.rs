@@ -62,6 +62,10 @@ async fn a_profile_is_kept_and_the_time_zone_is_mirrored_in_a_cookie() {
     );
     // Words that are not ours are never shown.
     assert!(!app.page(Some(&ada), "/account?done=You%20won").await.body.contains("You won"));
+    // Nothing of it is left for whoever signs in next.
+    let left = app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await;
+    let gone = |v: &header::HeaderValue| v.to_str().unwrap().starts_with("moat-tz=; Path=/; Max-Age=0");
+    assert!(left.headers.get_all(header::SET_COOKIE).iter().any(gone));
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ export const test = base.extend<Fixtures>({
     const made: BrowserContext[] = [];
     await use(async (options) => {
       const context = await (browser as Browser).newContext({ ...contextOptions, baseURL, viewport, ...options });
+      if (options?.javaScriptEnabled === false) complaints.allow(unused);
       made.push(context);
       return prepare(context, complaints);
     });

@@ -1,6 +1,6 @@
 import type { Page } from "@playwright/test";
 import { expect, refused, test } from "../support/test";
-import { ask, awake, freshEmail, newcomer, PASSWORD, said } from "../support/steps";
+import { ask, awake, box, freshEmail, newcomer, PASSWORD, rendered, said } from "../support/steps";
 
 /** A field's message, as a screen reader ties it to the field. */
 async function expectAt(page: Page, label: string, message: string): Promise<void> {
@@ -123,4 +123,105 @@ test("switching the theme keeps the chat open", async ({ page }) => {
   await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
   await expect(page).toHaveURL(path);
   await expect(said(page, "You")).toContainText("A chat in the evening");
+});
+
+test("switching the theme keeps the focus, the place and what is typed", async ({ page, complaints }) => {
+  complaints.allow(/net::ERR_/);
+  await newcomer(page);
+  await ask(page, "A line\n".repeat(80));
+  await expect(rendered(said(page, "moat"))).toContainText("You wrote: A line");
+  await page.evaluate(() => ((window as unknown as { same: boolean }).same = true));
+  await box(page).fill("Half a thou");
+  const scroller = page.getByRole("region", { name: "Messages" });
+  await scroller.evaluate((element) => (element.scrollTop = -300));
+  const html = page.locator("html");
+  const stays = async () => {
+    expect(await page.evaluate(() => (window as unknown as { same?: boolean }).same)).toBe(true);
+    expect(await scroller.evaluate((element) => element.scrollTop)).toBe(-300);
+    await expect(box(page)).toHaveValue("Half a thou");
+  };
+  for (const [press, theme, next] of [
+    ["Theme: as the system. Switch to light", "light", "Theme: light. Switch to dark"],
+    ["Theme: light. Switch to dark", "dark", "Theme: dark. Switch to the system's"],
+    ["Theme: dark. Switch to the system's", "system", "Theme: as the system. Switch to light"],
+  ]) {
+    await page.getByRole("button", { name: press }).press("Enter");
+    await expect(html).toHaveAttribute("data-theme", theme);
+    await expect(page.getByRole("button", { name: next })).toBeFocused();
+    await stays();
+  }
+  // At once, and not when the server has answered; put back, with words, when it does not.
+  let go = () => {};
+  const seen = new Promise<void>((done) => (go = done));
+  await page.route("**/*do=theme", async (route) => {
+    await seen;
+    await route.abort();
+  });
+  await page.getByRole("button", { name: "Theme: as the system. Switch to light" }).press("Enter");
+  await expect(html).toHaveAttribute("data-theme", "light");
+  go();
+  await expect(page.getByText("The theme was not changed. Try it again.")).toBeVisible();
+  await expect(html).toHaveAttribute("data-theme", "system");
+  await expect(page.getByRole("button", { name: "Theme: as the system. Switch to light" })).toBeFocused();
+  await stays();
+});
+
+test.describe("without a script", () => {
+  test.use({ javaScriptEnabled: false });
+
+  test("the theme is switched by a form", async ({ page }) => {
+    await newcomer(page);
+    await page.getByRole("button", { name: "Theme: as the system. Switch to light" }).click();
+    await expect(page).toHaveURL("/chat");
+    await expect(page.locator("html")).toHaveAttribute("data-theme", "light");
+    await page.getByRole("button", { name: "Theme: light. Switch to dark" }).click();
+    await expect(page.locator("html")).toHaveAttribute("data-theme", "dark");
+  });
+});
+
+test("the first page in a new browser shows the time of its own place, and a chosen time zone wins", async ({ page, another }) => {
+  const email = await newcomer(page);
+  const path = await ask(page, "What time is it?");
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: What time is it?");
+  const sent = (one: Page) => said(one, "You").locator(".when");
+  // Half an hour off, so that no two of these show the same minute.
+  const open = async (timezoneId: string, javaScriptEnabled = true) => {
+    const one = await (await another({ timezoneId, javaScriptEnabled })).newPage();
+    await one.addInitScript(() => {
+      const shifts: string[] = ((window as unknown as { shifts: string[] }).shifts = []);
+      type Shift = PerformanceEntry & { sources: { node: Node | null; previousRect: DOMRect; currentRect: DOMRect }[] };
+      const told = ({ sources }: Shift) => sources.map((s) => `${s.node?.nodeName} ${s.node?.textContent} ${JSON.stringify([s.previousRect, s.currentRect])}`).join();
+      new PerformanceObserver((list) => shifts.push(...(list.getEntries() as Shift[]).map(told))).observe({ type: "layout-shift", buffered: true });
+    });
+    await one.goto(`/sign-in?next=${encodeURIComponent(path)}`);
+    await one.getByLabel("E-mail").fill(email);
+    await one.getByLabel("Password").fill(PASSWORD);
+    await one.getByRole("button", { name: "Sign in" }).click();
+    await expect(one).toHaveURL(path);
+    return one;
+  };
+  const plain = await open("Asia/Kolkata", false);
+  const utc = /(\d\d):(\d\d)$/.exec(await sent(plain).innerText())!;
+  const later = (minutes: number) => {
+    const at = (Number(utc[1]) * 60 + Number(utc[2]) + minutes) % 1440;
+    return new RegExp(`${String(Math.floor(at / 60)).padStart(2, "0")}:${String(at % 60).padStart(2, "0")}$`);
+  };
+  const there = await open("Asia/Kolkata");
+  await expect(sent(there)).toHaveText(later(330));
+  expect(await there.evaluate(() => (window as unknown as { shifts: string[] }).shifts)).toEqual([]);
+  // From then on the server knows.
+  const response = await there.reload();
+  expect(await response!.text()).toMatch(new RegExp(`Sent [^<]*${later(330).source.replace("$", "")}<`));
+
+  await there.goto("/account");
+  await there.getByLabel("Time zone").selectOption("Asia/Kathmandu");
+  await there.getByRole("button", { name: "Save" }).first().click();
+  await expect(there.getByText("Your profile is saved.")).toBeVisible();
+  for (let time = 0; time < 2; time++) {
+    await there.goto(path);
+    await awake(there);
+    await expect(sent(there)).toHaveText(later(345));
+  }
+  // Without a script too, in a browser that is new.
+  await expect(sent(await open("Asia/Kolkata", false))).toHaveText(later(345));
 });

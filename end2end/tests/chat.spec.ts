@@ -251,6 +251,7 @@ test("a message whose confirmation was lost is not doubled by sending it again",
 test("whoever sends something sees it, however far up they were reading, and stopping keeps the focus here", async ({ page }) => {
   await newcomer(page);
   await ask(page, "A line\n".repeat(80));
+  await expect(rendered(said(page, "moat"))).toContainText("You wrote: A line");
   await expect(status(page)).toHaveText(atRest);
   const scroller = page.getByRole("region", { name: "Messages" });
   await scroller.evaluate((element) => element.scrollBy(0, -100_000));
@@ -258,10 +259,16 @@ test("whoever sends something sees it, however far up they were reading, and sto
   const key = fresh("seen");
   await send(page, `HOLD ${key} CODE`);
   await expect(said(page, "You").last()).toBeInViewport();
-  await expect(stopButton(page)).toBeVisible();
-  await stopButton(page).press("Enter");
-  await expect(status(page)).toHaveText(atRest);
+  await box(page).fill("Half a thou");
+  await stopButton(page).focus();
+  await expect(scroller).not.toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(said(page, "moat").last()).toContainText("You stopped this answer.");
+  await expect(stopButton(page)).toHaveCount(0);
   await expect(scroller).toBeFocused();
+  // It says nothing either that was not sent.
+  await expect(box(page)).toHaveValue("Half a thou");
+  await expect(said(page, "You")).toHaveCount(2);
   await release(key);
 });
 

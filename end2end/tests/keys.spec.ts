@@ -59,6 +59,9 @@ const effects: Record<string, (page: Page, key: string, path: string) => Promise
     await expect(page).toHaveURL("/chat");
     await expect(chatList(page)).toHaveText(["Middle", "Oldest"]);
     await expect(page.getByRole("button", { name: "Undo" })).toBeFocused();
+    // What was done is heard from a live part of the page; told once more at the button, it would be heard twice.
+    await expect(page.locator("[aria-live]").filter({ hasText: "Archived: Newest" })).toHaveCount(1);
+    await expect(page.getByRole("button", { name: "Undo" })).toHaveAccessibleDescription("");
     await page.keyboard.press(key);
     await expect(chatList(page)).toHaveText(["Newest", "Middle", "Oldest"]);
     await expect(line(page, "Newest")).toBeFocused();

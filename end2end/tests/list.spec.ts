@@ -108,6 +108,65 @@ test("pinning, archiving, deleting and taking back show at once in the other win
   await expect(chatList(tab)).toHaveText(["Second"]);
 });
 
+for (const width of [390, 1440]) {
+  test(`a chat that goes by its menu can be taken back, and one goes on from the next line (${width})`, async ({ page }) => {
+    await page.setViewportSize({ width, height: 844 });
+    await newcomer(page);
+    for (const text of ["Oldest", "Middle", "Newest"]) await answered(page, text);
+    await page.goto("/chat");
+    await awake(page);
+    for (const [button, told] of [["Archive", "Archived: Middle"], ["Delete this chat", "Deleted: Middle"]]) {
+      await page.getByRole("link", { name: "Middle" }).click();
+      await expect(page.getByRole("heading", { level: 1 })).toHaveText("Middle");
+      // What a screen reader says: whatever comes into those parts that were live before.
+      await page.evaluate(() => {
+        const heard: string[] = ((window as unknown as { heard: string[] }).heard = []);
+        const hear = (records: MutationRecord[]) => records.forEach((record) => record.addedNodes.forEach((node) => heard.push(node.textContent ?? "")));
+        for (const live of document.querySelectorAll(".side [aria-live], .side [role=status], .side [role=alert]")) {
+          new MutationObserver(hear).observe(live, { childList: true, subtree: true });
+        }
+        const alarms = (node: Node) => (node instanceof Element ? [node, ...node.querySelectorAll("*")] : []).filter((one) => one.role === "alert" && one.checkVisibility());
+        const alarm = (records: MutationRecord[]) => records.forEach((record) => record.addedNodes.forEach((node) => heard.push(...alarms(node).map((one) => one.textContent ?? ""))));
+        new MutationObserver(alarm).observe(document.querySelector("main")!, { childList: true, subtree: true });
+      });
+      await menu(page).click();
+      await page.getByRole("button", { name: button, exact: true }).press("Enter");
+      await expect(page).toHaveURL("/chat");
+      await expect(chatList(page)).toHaveText(["Newest", "Oldest"]);
+      await expect(page.getByText(told)).toBeVisible();
+      await expect(page.getByRole("link", { name: "Oldest" })).toBeFocused();
+      const heard = await page.evaluate(() => (window as unknown as { heard: string[] }).heard);
+      expect(heard).toEqual([`${told}Undo`]);
+      expect((await new AxeBuilder({ page }).include(".side").analyze()).violations).toEqual([]);
+      await page.getByRole("button", { name: "Undo" }).press("Enter");
+      await expect(chatList(page)).toHaveText(["Newest", "Middle", "Oldest"]);
+      await expect(page.getByRole("link", { name: "Middle" })).toBeFocused();
+      await expect(page.getByRole("button", { name: "Undo" })).toHaveCount(0);
+    }
+    // What the last line leaves behind is the way back.
+    for (const title of ["Newest", "Middle", "Oldest"]) {
+      await page.getByRole("link", { name: title }).click();
+      await expect(page.getByRole("heading", { level: 1 })).toHaveText(title);
+      await menu(page).click();
+      await page.getByRole("button", { name: "Archive", exact: true }).press("Enter");
+      await expect(page.getByText(`Archived: ${title}`)).toBeVisible();
+    }
+    await expect(page.getByRole("button", { name: "Undo" })).toBeFocused();
+  });
+}
+
+test("a chat that could not be archived by its menu stays open, with the reason", async ({ page, complaints }) => {
+  complaints.allow(/net::ERR_/);
+  await newcomer(page);
+  const path = await answered(page, "Stays here");
+  await page.route("**/*do=file", (route) => route.abort());
+  await menu(page).click();
+  await page.getByRole("button", { name: "Archive", exact: true }).click();
+  await expect(page.getByRole("alert")).toContainText("The server can't be reached right now.");
+  await expect(page).toHaveURL(path);
+  await expect(page.getByRole("button", { name: "Undo" })).toHaveCount(0);
+});
+
 test("an answer that ends while nobody looks is unread until somebody does", async ({ page, context }) => {
   await newcomer(page);
   const unread = (one: import("@playwright/test").Page) => one.getByLabel("Unread", { exact: true });

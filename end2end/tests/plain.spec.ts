@@ -46,6 +46,11 @@ test("without a script somebody signs up, asks, reads, goes on, renames, deletes
   await expect(chatList(page)).toHaveText(["A plain chat"]);
 
   await page.getByLabel("Rename, instructions, delete").click();
+  await page.getByRole("button", { name: "Archive", exact: true }).click();
+  await expect(page).toHaveURL("/chat");
+  await expect(chatList(page)).toHaveCount(0);
+  await page.goto(path);
+  await page.getByLabel("Rename, instructions, delete").click();
   await page.getByRole("button", { name: "Delete this chat" }).click();
   await expect(page).toHaveURL("/chat");
   await expect(chatList(page)).toHaveCount(0);
@@ -66,7 +71,9 @@ test("without a script an answer is stopped, and a failed one tried again", asyn
     await page.reload();
     await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key), { timeout: 200 });
   }).toPass();
+  const path = new URL(page.url()).pathname;
   await stopButton(page).click();
+  await expect(page).toHaveURL(path);
   await expect(async () => {
     await page.reload();
     await expect(said(page, "moat")).toContainText("You stopped this answer.", { timeout: 200 });
@@ -87,6 +94,32 @@ test("without a script an answer is stopped, and a failed one tried again", asyn
     await page.reload();
     await expect(rendered(said(page, "moat").last())).toHaveText(healed(sick), { timeout: 200 });
   }).toPass();
+});
+
+test("without a script stopping keeps what was typed", async ({ page }) => {
+  await newcomer(page);
+  const key = fresh("plainkept");
+  await box(page).fill(`HOLD ${key}`);
+  await sendButton(page).click();
+  await expect(async () => {
+    await page.reload();
+    await expect(textOf(said(page, "moat"))).toHaveText(firstHalf(key), { timeout: 200 });
+  }).toPass();
+  const typed = "Half a thought\n</textarea><b>& more";
+  await box(page).fill(typed);
+  await stopButton(page).click();
+  await expect(box(page)).toHaveValue(typed);
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await expect(async () => {
+    await page.reload();
+    await expect(said(page, "moat")).toContainText("You stopped this answer.", { timeout: 200 });
+  }).toPass();
+  await expect(box(page)).toHaveValue(typed);
+  await expect(said(page, "You")).toHaveCount(1);
+  await release(key);
+  await sendButton(page).click();
+  await expect(textOf(said(page, "You").nth(1))).toContainText("Half a thought");
+  await expect(box(page)).toHaveValue("");
 });
 
 test("without a script a double click on Send makes one chat", async ({ page }) => {

@@ -16,7 +16,7 @@ use crate::ui::{
 #[component]
 pub fn Operations() -> impl IntoView {
     let (search, status) = (asked("q"), asked("status"));
-    let refused = form_back(&["set-account-status"]).map(|b| b.error);
+    let refused = form_back(&["set-account-status"]).and_then(|b| b.error);
     let (typed, chosen) = (search.clone(), status.clone());
     view! {
         <Title text="Accounts"/>

@@ -52,7 +52,7 @@ pub fn SignIn() -> impl IntoView {
     let email = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
     let typed_next = back.as_ref().map(|b| b.typed("next")).filter(|next| !next.is_empty());
     let next = typed_next.or_else(|| query.read_untracked().get("next")).unwrap_or_default();
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text="Sign in"/>
         <main class="page narrow">
@@ -86,7 +86,7 @@ pub fn SignIn() -> impl IntoView {
 pub fn SignUp() -> impl IntoView {
     let back = form_back(&["sign-up"]);
     let email = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text="Create an account"/>
         <main class="page narrow">
@@ -114,7 +114,7 @@ fn AskMail(
 ) -> impl IntoView {
     let back = form_back(&[form]);
     let email = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text=title/>
         <main class="page narrow">
@@ -202,7 +202,7 @@ fn OutboxLink() -> impl IntoView {
 pub fn Link() -> impl IntoView {
     let back = form_back(&["finish-sign-up", "new-password", "sign-in-by-link", "confirm-address"]);
     let token = back.as_ref().map_or_else(|| asked("t"), |b| b.typed("token"));
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text="Your link"/>
         <main class="page narrow">
@@ -302,7 +302,7 @@ fn instead(purpose: Purpose) -> AnyView {
 pub fn SignInByPhone() -> impl IntoView {
     let back = form_back(&["code"]);
     let number = back.as_ref().map(|b| b.typed("number")).unwrap_or_default();
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text="Sign in by telephone"/>
         <main class="page narrow">
@@ -323,7 +323,7 @@ pub fn SignInByPhone() -> impl IntoView {
 pub fn SignInByCode() -> impl IntoView {
     let back = form_back(&["sign-in-by-code"]);
     let ask = back.as_ref().map_or_else(|| asked("ask"), |b| b.typed("ask"));
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text="Enter the code"/>
         <main class="page narrow">

@@ -39,7 +39,7 @@ fn Up() -> impl IntoView {
 #[component]
 pub fn AccountPage() -> impl IntoView {
     let back = form_back(&["profile"]);
-    let refused = form_back(&["ask-confirmation"]).map(|b| b.error);
+    let refused = form_back(&["ask-confirmation"]).and_then(|b| b.error);
     view! {
         <Title text="Your account"/>
         <main class="page">
@@ -58,8 +58,8 @@ fn Profile(account: Account, back: Option<FormBack>) -> impl IntoView {
     let name = typed("name", account.name);
     let language = typed("language", account.language);
     let zone = typed("time_zone", account.time_zone.unwrap_or_default());
-    let error = back.as_ref().map(|b| b.error.clone());
-    let zones = std::iter::once(("", "Not chosen (UTC)")).chain(zones::all().map(|zone| (zone, zone))).collect();
+    let error = back.as_ref().and_then(|b| b.error.clone());
+    let zones = std::iter::once(("", "The browser's")).chain(zones::all().map(|zone| (zone, zone))).collect();
     view! {
         <form method="post" action="/account?do=profile">
             <FormError error=error.clone() fields=&["name", "language", "time_zone"]/>
@@ -122,7 +122,7 @@ fn Overview(account: Account) -> impl IntoView {
 pub fn Address() -> impl IntoView {
     let back = form_back(&["change-address"]);
     let typed = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
-    let error = back.or(form_back(&["ask-confirmation"])).map(|b| b.error);
+    let error = back.or(form_back(&["ask-confirmation"])).and_then(|b| b.error);
     view! {
         <Title text="E-mail"/>
         <main class="page narrow">
@@ -175,7 +175,7 @@ fn OldPassword(has: bool, id: &'static str, error: Option<crate::error::AppError
 
 #[component]
 pub fn Password() -> impl IntoView {
-    let error = form_back(&["change-password"]).map(|b| b.error);
+    let error = form_back(&["change-password"]).and_then(|b| b.error);
     view! {
         <Title text="Password"/>
         <main class="page narrow">
@@ -200,10 +200,10 @@ pub fn Password() -> impl IntoView {
 pub fn Phone() -> impl IntoView {
     let asking = form_back(&["link-phone"]);
     let answering = form_back(&["confirm-phone"]);
-    let removing = form_back(&["unlink-phone"]).map(|b| b.error);
+    let removing = form_back(&["unlink-phone"]).and_then(|b| b.error);
     let number = asking.as_ref().map(|b| b.typed("number")).unwrap_or_default();
     let ask = answering.as_ref().map_or_else(|| asked("ask"), |b| b.typed("ask"));
-    let error = asking.or(answering).map(|b| b.error);
+    let error = asking.or(answering).and_then(|b| b.error);
     view! {
         <Title text="Telephone"/>
         <main class="page narrow">
@@ -247,7 +247,7 @@ pub fn Phone() -> impl IntoView {
 
 #[component]
 pub fn Sessions() -> impl IntoView {
-    let error = form_back(&["revoke"]).or(form_back(&["revoke-others"])).map(|b| b.error);
+    let error = form_back(&["revoke"]).or(form_back(&["revoke-others"])).and_then(|b| b.error);
     view! {
         <Title text="Sessions"/>
         <main class="page">
@@ -300,9 +300,9 @@ fn Session(row: SessionRow) -> impl IntoView {
 
 #[component]
 pub fn Leave() -> impl IntoView {
-    let (closing, erasing) = (form_back(&["close"]).map(|b| b.error), form_back(&["erase"]));
+    let (closing, erasing) = (form_back(&["close"]).and_then(|b| b.error), form_back(&["erase"]));
     let name = erasing.as_ref().map(|b| b.typed("name")).unwrap_or_default();
-    let erasing = erasing.map(|b| b.error);
+    let erasing = erasing.and_then(|b| b.error);
     view! {
         <Title text="Leave"/>
         <main class="page narrow">

@@ -21,7 +21,7 @@ use crate::{
 #[component]
 pub fn Domains() -> impl IntoView {
     let back = form_back(&["add-domain"]);
-    let refused = form_back(&["check-domain", "remove-domain"]).map(|b| b.error);
+    let refused = form_back(&["check-domain", "remove-domain"]).and_then(|b| b.error);
     with_workspace("E-mail domains", move |workspace| {
         if workspace.personal {
             return view! { <p>"Nobody else can be in a personal workspace. "<a class="link" href="/workspaces">"Make one to share"</a></p> }.into_any();
@@ -32,7 +32,7 @@ pub fn Domains() -> impl IntoView {
         let place = place();
         let owner = workspace.role == MemberRole::Owner;
         let typed = back.as_ref().map(|b| b.typed("domain")).unwrap_or_default();
-        let error = back.map(|b| b.error);
+        let error = back.and_then(|b| b.error);
         let add = format!("/w/{place}/domains?do=add-domain");
         view! {
             <p>"Whoever has a confirmed address at a proven domain can join this workspace as a member. Addresses below it, like those at mail.acme.example for acme.example, do not count."</p>
@@ -119,7 +119,7 @@ fn line(row: DomainRow, owner: bool, place: &str) -> impl IntoView {
 /// What the reader's own address lets them into, on the page of their workspaces.
 #[component]
 pub fn Offers() -> impl IntoView {
-    let refused = form_back(&["join-by-domain"]).map(|b| b.error);
+    let refused = form_back(&["join-by-domain"]).and_then(|b| b.error);
     let offer = |DomainOffer { id, workspace, domain }: DomainOffer| {
         view! {
             <li>

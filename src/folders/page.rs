@@ -23,7 +23,7 @@ pub fn Folders() -> impl IntoView {
     let back = form_back(&["make-folder"]);
     let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
     let (name, instructions) = (typed("name"), typed("instructions"));
-    let error = back.map(|b| b.error).or(form_back(&["file"]).map(|b| b.error));
+    let error = back.and_then(|b| b.error).or(form_back(&["file"]).and_then(|b| b.error));
     view! {
         <Title text="Folders"/>
         <main class="page">
@@ -104,7 +104,7 @@ pub fn FolderPage() -> impl IntoView {
                         Ok(Folder { id, name, instructions }) => {
                             let typed = |field: &str, stored: &str| back.as_ref().map_or_else(|| stored.to_owned(), |b| b.typed(field));
                             let (now, then) = (typed("name", &name), typed("instructions", &instructions));
-                            let error = back.map(|b| b.error);
+                            let error = back.and_then(|b| b.error);
                             view! {
                                 <h1>{name}</h1>
                                 <form method="post" action=format!("/folders/{id}?do=change-folder")>

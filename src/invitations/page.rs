@@ -27,7 +27,7 @@ use crate::{
 pub fn Invitations() -> impl IntoView {
     let told = form_answer::<Vec<Invited>>(&["invite", "resend-invitation"]);
     let back = form_back(&["invite"]);
-    let refused = form_back(&["resend-invitation", "set-invited-role", "revoke-invitation"]).map(|b| b.error);
+    let refused = form_back(&["resend-invitation", "set-invited-role", "revoke-invitation"]).and_then(|b| b.error);
     with_workspace("Invitations", move |workspace| {
         if workspace.personal {
             return view! { <p>"Nobody else can be in a personal workspace. "<a class="link" href="/workspaces">"Make one to share"</a></p> }.into_any();
@@ -88,7 +88,7 @@ fn Inviter(workspace: Workspace, place: String, back: Option<FormBack>) -> impl 
         .iter()
         .flat_map(|b| b.fields.iter().filter(|(name, _)| name == "projects[]").map(|(_, value)| value.clone()))
         .collect();
-    let error = back.as_ref().map(|b| b.error.clone());
+    let error = back.as_ref().and_then(|b| b.error.clone());
     let wrong_role = match &error {
         Some(AppError::Invalid { field, why }) if field == "role" => Some(why.clone()),
         _ => None,
@@ -183,7 +183,7 @@ pub fn Invitation() -> impl IntoView {
         Some(back) => back.typed("token"),
         None => use_query_map().read_untracked().get("t").unwrap_or_default(),
     };
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     view! {
         <Title text="Your invitation"/>
         <main class="page narrow">

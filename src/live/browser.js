@@ -7,6 +7,7 @@ let started = false;
 let recent = []; // {pos, json}, oldest first
 let last = 0; // the place up to which this tab has heard
 let floor = 0; // events up to here are not in `recent`
+let stale = -1; // views that show nothing newer than this are read anew
 let listeners = new Map();
 let nextId = 1;
 let release = null;
@@ -111,6 +112,11 @@ export function start(name, after) {
   last = after;
   floor = after;
   lockName = `moat-live-${name}`;
+  // The server tells times in the zone that it finds here. One that was chosen is HttpOnly: a script does not write over it.
+  const known = document.cookie;
+  document.cookie = `moat-tz=${Intl.DateTimeFormat().resolvedOptions().timeZone};path=/;max-age=31536000;samesite=lax`;
+  // What is on screen is in another zone's time, or in UTC.
+  if (known !== document.cookie && new Date().getTimezoneOffset()) stale = after;
   channel = new BroadcastChannel(lockName);
   channel.onmessage = ({ data }) => {
     if (data.want !== undefined) {
@@ -140,7 +146,7 @@ export function start(name, after) {
 export function subscribe(after, tell) {
   const id = nextId++;
   listeners.set(id, { tell });
-  if (after < floor) return -id;
+  if (after < floor || after <= stale) return -id;
   for (const { pos, json } of recent) if (pos > after) tell(json);
   return id;
 }

@@ -72,7 +72,7 @@ pub fn GuestProject() -> impl IntoView {
 
 #[component]
 fn Whole(project: Project, here: String, place: String) -> impl IntoView {
-    let refused = form_back(&["set-person-role", "remove-person", "archive-project"]).map(|b| b.error);
+    let refused = form_back(&["set-person-role", "remove-person", "archive-project"]).and_then(|b| b.error);
     let (changing, deleting) = (form_back(&["change-project"]), form_back(&["delete-project"]));
     let putting = form_back(&["put-person"]);
     let (id, managed, owned) = (project.id, project.managed, project.owned);
@@ -146,7 +146,7 @@ fn person(row: PersonRow, managed: bool, owned: bool, here: &str) -> impl IntoVi
 fn Putter(project: String, here: String, owned: bool, back: Option<FormBack>) -> impl IntoView {
     let email = back.as_ref().map(|b| b.typed("email")).unwrap_or_default();
     let role = back.as_ref().map(|b| b.typed("role")).unwrap_or_else(|| ProjectRole::Contributor.as_str().to_owned());
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     let roles = PROJECT_ROLES.into_iter().filter(|&r| owned || r != ProjectRole::Owner);
     view! {
         <form method="post" action=format!("{here}?do=put-person")>
@@ -175,9 +175,9 @@ fn Keeper(
 ) -> impl IntoView {
     let typed = |field: &str, stored: &str| changing.as_ref().map_or(stored.to_owned(), |b| b.typed(field));
     let (name, description) = (typed("name", &project.name), typed("description", &project.description));
-    let error = changing.as_ref().map(|b| b.error.clone());
+    let error = changing.as_ref().and_then(|b| b.error.clone());
     let confirmed = deleting.as_ref().map(|b| b.typed("name")).unwrap_or_default();
-    let deletion = deleting.map(|b| b.error);
+    let deletion = deleting.and_then(|b| b.error);
     let id = project.id.to_string();
     let (to, word) =
         if project.archived { ("false", "Take it out of the archive") } else { ("true", "Archive this project") };

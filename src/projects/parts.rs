@@ -22,7 +22,7 @@ pub fn ProjectList() -> impl IntoView {
     // A form that came back keeps its id: the first try may have made the project.
     let id = back.as_ref().map(|b| b.typed("client")).filter(|id| id.parse::<ClientId>().is_ok());
     let id = id.unwrap_or_else(|| ClientId::fresh().to_string());
-    let error = back.map(|b| b.error);
+    let error = back.and_then(|b| b.error);
     let place = place();
     let action = format!("/w/{place}?do=make-project");
     let looked_for = search.clone();

@@ -87,6 +87,9 @@ pub const FORMS: &[(&str, &str)] = &[
 /// Those whose page shows what came of them, which may be a secret that no address should carry.
 const SHOWN: &[&str] = &["invite", "resend-invitation"];
 
+/// Those that take along what is being typed for another one: it comes back with the page.
+const KEPT: &[&str] = &["stop"];
+
 /// Says that a script sends the form and stays on the page.
 const BY_SCRIPT: &str = "x-moat-form";
 
@@ -125,6 +128,11 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             page.extensions_mut().insert(FormAnswer { form: name, json });
             router::render_page(&state, page).await
         }
+        Ok(answer) if answer.status().is_success() && KEPT.contains(name) && written(&bytes).is_some() => {
+            let mut page = page_again(parts);
+            page.extensions_mut().insert(FormBack { form: (*name).to_owned(), error: None, fields: typed(&bytes) });
+            router::render_page(&state, page).await
+        }
         Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
             let here = HeaderValue::from_str(parts.uri.path()).unwrap_or(HeaderValue::from_static("/"));
             let next = answer.headers().get(header::LOCATION).cloned().unwrap_or(here);
@@ -142,7 +150,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
         Err((error, _)) => {
             let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let retry = error.retry_after();
-            let back = FormBack { form: (*name).to_owned(), error, fields: typed(&bytes) };
+            let back = FormBack { form: (*name).to_owned(), error: Some(error), fields: typed(&bytes) };
             let mut page = page_again(parts);
             page.extensions_mut().insert(back);
             let mut response = router::render_page(&state, page).await;
@@ -183,7 +191,7 @@ fn to_script(answer: Result<Response, (AppError, axum::http::response::Parts)>) 
 /// page that it stood on nor a redirect could show it.
 pub fn signed_out(path: &str, body: &[u8]) -> Response {
     let next: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
-    let Some((_, text)) = typed(body).into_iter().find(|(name, text)| name == "text" && !text.is_empty()) else {
+    let Some(text) = written(body) else {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/sign-in?next={next}"))]).into_response();
     };
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
@@ -211,6 +219,11 @@ fn typed(body: &[u8]) -> Vec<(String, String)> {
         .filter(|(name, _)| !name.contains("password"))
         .map(|(name, value)| (name.into_owned(), value.replace('\0', "")))
         .collect()
+}
+
+/// The message that somebody wrote, if they did.
+fn written(body: &[u8]) -> Option<String> {
+    typed(body).into_iter().find(|(name, text)| name == "text" && !text.is_empty()).map(|(_, text)| text)
 }
 
 /// A parameter of an address.

@@ -196,7 +196,8 @@ pub fn forget_browser(state: &AppState) {
     }
 }
 
-/// Mirrors the chosen time zone, so that the server can tell days apart before it has read anything.
+/// Mirrors the chosen time zone, so that the server can tell days apart before it has read anything. Without a choice a script
+/// writes the browser's own there; that it is HttpOnly is what keeps the script from writing over a choice.
 pub fn set_time_zone(zone: Option<&str>) {
     let life = if zone.is_some() { 31_536_000 } else { 0 };
     set_cookie(&format!("moat-tz={}; Path=/; Max-Age={life}; SameSite=Lax; HttpOnly", zone.unwrap_or_default()));
@@ -258,6 +259,8 @@ pub async fn end(state: &AppState) -> Result<(), AppError> {
     for cookie in caller::gone_cookies(state.config.secure_cookies()) {
         set_cookie(&cookie.to_string());
     }
+    // Whoever signs in here next may live elsewhere, and their browser could not write over it.
+    set_time_zone(None);
     Ok(())
 }
 

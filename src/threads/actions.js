@@ -92,11 +92,12 @@ async function send(root, form, button, done) {
       details?.removeAttribute("open");
     }
     done(response.ok, await response.text());
+    // Its page goes, and stays busy until then: see the style sheet.
+    if (response.ok && button?.gone) return button.gone();
   } catch {
     done(false, '{"error":"unavailable"}');
-  } finally {
-    delete form.dataset.busy;
   }
+  delete form.dataset.busy;
 }
 
 // A menu goes away by Escape and by a click beside it.

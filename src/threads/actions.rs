@@ -101,7 +101,7 @@ fn write_menu(out: &mut String, thread: &ThreadRow, options: &Options, back: Opt
         out,
         "</textarea><button class=\"button\">Save</button></form>{}\
          <p class=\"quiet\">Deleting takes all messages of this chat along. For half a minute the list offers it back.</p>\
-         <button class=\"button danger\">Delete this chat</button></form>",
+         <button class=\"button danger\" name=\"act\" value=\"delete\">Delete this chat</button></form>",
         begin("delete")
     )
 }

@@ -1,5 +1,5 @@
-// Keys that do something wherever nobody types, the sheet that lists them (the guide's page about keys), and the focus, which
-// goes back to where it was when something closes.
+// Keys that do something wherever nobody types, the sheet that lists them (the guide's page about keys), the theme, and the
+// focus, which goes back to where it was when something closes, and on to what is next when something goes.
 
 const one = (what) => document.querySelector(what);
 const isMac = /^(Mac|iP)/.test(navigator.platform);
@@ -8,7 +8,7 @@ const isOn = () => !/(^|; )moat-keys=off/.test(document.cookie);
 
 // As soon as it can be seen: it may stand on a page that is on its way.
 function focus(what, frames = 180) {
-  const found = one(what);
+  const found = what.matches ? what : one(what);
   if (found?.checkVisibility()) {
     found.focus();
     if (found.type === "search") found.select();
@@ -37,46 +37,73 @@ function begin() {
   focus('[action^="/chat?do=start"] textarea');
 }
 
-async function file(thread, act) {
-  const body = new URLSearchParams({ "threads[]": thread, act });
-  const response = await fetch("/chat?do=file", { method: "POST", body, headers: { "x-moat-form": "1" } }).catch(() => null);
-  return !!response?.ok;
-}
+// Posts a form in the page's place.
+const post = (to, fields) =>
+  fetch(to, { method: "POST", body: new URLSearchParams(fields), headers: { "x-moat-form": "1" } }).then((answer) => answer.ok, () => false);
 
-// Says what was done, with the way back.
-function offer(thread, text, back) {
-  one("form.undo[data-back]")?.remove();
-  one(".side-list").insertAdjacentHTML("beforebegin", '<form class="undo" data-back><p id="filed"></p></form>');
-  const form = one("form.undo[data-back]");
+const file = (thread, act) => post("/chat?do=file", { "threads[]": thread, act });
+
+// Says what was done, with the way back. Where it stands is live, so that it is heard wherever the focus goes.
+function offer(text, thread, back) {
+  const form = document.createElement("form");
+  form.className = "undo";
+  form.innerHTML = `<p></p>${back ? '<button class="button">Undo</button>' : ""}`;
   form.firstChild.textContent = text;
-  if (back) {
-    form.insertAdjacentHTML("beforeend", '<button class="button" aria-describedby="filed">Undo</button>');
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      if (!(await file(thread, back))) return offer(thread, "Not undone. Try it again.", back);
-      form.remove();
-      focus(`[data-row="${thread}"] a`);
-    });
-  } else form.firstChild.role = "alert";
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (!(await file(thread, back))) return offer("Not undone. Try it again.", thread, back);
+    form.remove();
+    focus(`[data-row="${thread}"] a`);
+  });
+  one(".filed").replaceChildren(form);
   setTimeout(() => form.remove(), 30000);
 }
 
+const opened = () => /^\/chat\/(.+)/.exec(location.pathname)?.[1];
+const named = (thread) => (one(`[data-row="${thread}"] a`) ?? one(".pane-head h1")).title;
+
+// What is to be done when a chat has been archived, deleted or marked: looked up while its line is there. A deleted one the
+// list itself offers back.
+function leave(thread, act, onward) {
+  const lines = [...document.querySelectorAll(".rows a")];
+  const at = lines.findIndex((line) => line.pathname.endsWith(thread));
+  const next = onward && (act === "unread" ? lines[at] : (lines[at + 1] ?? lines[at - 1]));
+  const title = named(thread);
+  return () => {
+    // What can be taken back is what was done last.
+    one(".filed").replaceChildren();
+    if (act === "archive") offer(`Archived: ${title}`, thread, "unarchive");
+    if (act === "unarchive") offer(`Back from the archive: ${title}`, thread, "archive");
+    focus(next || ".undo button");
+  };
+}
+
 async function archive() {
-  const open = /^\/chat\/(.+)/.exec(location.pathname)?.[1];
   const line = document.activeElement.closest("[data-row]");
-  const thread = line?.dataset.row ?? open;
+  const thread = line?.dataset.row ?? opened();
   if (!thread) return;
   const isBack = line ? one(".side-list").dataset.query.includes("archived") : !!one(".pane-head [value=unarchive]");
-  const [act, back] = isBack ? ["unarchive", "archive"] : ["archive", "unarchive"];
-  const title = line?.querySelector("a").title ?? one(".pane-head h1").title;
-  const all = links();
-  const at = all.indexOf(document.activeElement);
-  const next = at < 0 ? null : (all[at + 1] ?? all[at - 1]);
-  if (!(await file(thread, act))) return offer(thread, `${title} could not be moved. Try it again.`);
-  offer(thread, `${isBack ? "Back from the archive" : "Archived"}: ${title}`, back);
-  if (thread === open) one(".pane-head .back")?.click();
-  if (next) next.focus();
-  else focus(".undo button");
+  const act = isBack ? "unarchive" : "archive";
+  const done = leave(thread, act, line);
+  if (!(await file(thread, act))) return offer(`${named(thread)} could not be moved. Try it again.`);
+  done();
+  if (thread === opened()) one(".pane-head .back")?.click();
+}
+
+// At once; put back when the server does not hear of it, which keeps the choice.
+async function dress(form) {
+  const { dataset } = document.documentElement;
+  const before = dataset.theme;
+  const theme = (dataset.theme = form.theme.value);
+  if (!(await post(form.action, { theme }))) {
+    dataset.theme = before;
+    return offer("The theme was not changed. Try it again.");
+  }
+  const all = ["system", "light", "dark"];
+  const at = all.indexOf(theme);
+  form.theme.value = all[(at + 1) % 3];
+  const button = form.querySelector("button");
+  button.title = button.ariaLabel = form.dataset.here.split("|")[at];
 }
 
 // Of the message in which the focus is, or of the last one that has several.
@@ -150,14 +177,19 @@ export function attend_keys() {
     else return;
     event.preventDefault();
   });
+  // Before others hear of it.
   document.addEventListener("submit", async (event) => {
     const { target: form, submitter } = event;
-    if (!form.matches("#keys-sheet [action]")) return;
+    // The menu of a chat is sent as it is; its page goes then, and the focus with it.
+    if (form.matches(".pane-head form") && /^(archive|delete|unread)$/.test(submitter?.value)) submitter.gone = leave(opened(), submitter.value, true);
+    const isTheme = form.dataset.here;
+    if (!isTheme && !form.matches("#keys-sheet [action]")) return;
     event.preventDefault();
-    await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form, submitter)), headers: { "x-moat-form": "1" } }).catch(() => null);
+    if (isTheme) return dress(form);
+    await post(form.action, new FormData(form, submitter));
     renew();
     form.querySelector("button:not([hidden])").focus();
-  });
+  }, true);
   // Whoever closes something goes on from what opened it; whoever opens a message to change it wants to write there.
   document.addEventListener("toggle", ({ target: details }) => {
     if (!details.matches("details")) return;

@@ -97,7 +97,9 @@ export function list(root) {
     // Whoever took a chat back goes on from its line.
     const back = document.activeElement.closest(".undone form")?.elements["threads[]"].value;
     if (!after) {
-      one(".undone").replaceWith(read.querySelector(".undone"));
+      // What stands there already stays, so that it is not heard twice.
+      const undone = one(".undone");
+      place(undone, [...read.querySelectorAll(".undone form")].map((form) => [...undone.children].find((old) => old.isEqualNode(form)) ?? form));
       hide();
     }
     lay([...new Set([...kept, ...lines])]);
@@ -150,8 +152,7 @@ export function list(root) {
   }
   box.addEventListener("input", () => look(false, 120));
   root.addEventListener("submit", (event) => {
-    // The theme changes on the page that is open by now; who signs out leaves nothing behind.
-    if (event.target.dataset.here !== undefined) event.target.action = `${location.pathname}?do=theme`;
+    // Who signs out leaves nothing behind.
     if (event.target.dataset.leave !== undefined) localStorage.clear();
     if (!event.target.matches("[role=search]")) return;
     event.preventDefault();

@@ -104,12 +104,13 @@ pub fn html(
         <form method="get" action="/chat" role="search" class="search">
             <input type="search" name="q" value=asked.search.clone() aria-label="Search your chats" placeholder="Search" maxlength="200" aria-keyshortcuts="Control+K Meta+K" autocomplete="off"/>
         </form>
+        <div class="filed" aria-live="polite"></div>
         <div class="found" class:some=looking>
             <p class="quiet" aria-live="polite">{hits.as_ref().map(|hits| told(hits, asked.all))}</p>
             <div class="hits" inner_html=hits.and_then(Result::ok).map(|hits| found(hits, &asked.search, asked.all)).unwrap_or_default()></div>
         </div>
         <div class="side-list" data-query=query>
-            <div class="undone">{page.deleted.into_iter().map(undo).collect_view()}</div>
+            <div class="undone" aria-live="polite">{page.deleted.into_iter().map(undo).collect_view()}</div>
             <p class="quiet nothing">{nothing}</p>
             <div class="rows">{groups(asked, page.rows, open)}</div>
             <p class="earlier older">{older.map(|href| view! { <a class="button" href=href>"Older chats"</a> })}</p>
@@ -123,11 +124,13 @@ pub fn html(
 /// Below the list: who is signed in, the theme, the guide, the way out.
 fn foot(me: Me, theme: Theme, open: Option<ThreadId>) -> impl IntoView {
     let here = open.map_or_else(|| "/chat".to_owned(), |id| format!("/chat/{id}"));
-    let label = match theme {
+    let label = |theme| match theme {
         Theme::System => "Theme: as the system. Switch to light",
         Theme::Light => "Theme: light. Switch to dark",
         Theme::Dark => "Theme: dark. Switch to the system's",
     };
+    // For the script, which switches it in place.
+    let labels = Theme::ALL.map(label).join("|");
     let initials = me.initials();
     let title = format!("Your account: {}", me.email);
     view! {
@@ -139,9 +142,9 @@ fn foot(me: Me, theme: Theme, open: Option<ThreadId>) -> impl IntoView {
             <a class="icon-button" href="/workspaces" rel="external" title="Workspaces" aria-label="Workspaces"><Icon of=icondata_lu::LuUsers/></a>
             <a class="icon-button" href="/guide" rel="external" title="Guide" aria-label="Guide"><Icon of=icondata_lu::LuBookOpen/></a>
             <a class="icon-button" href="/guide/keys" rel="external" title="Keys" aria-label="Keys" data-keys=""><Icon of=icondata_lu::LuKeyboard/></a>
-            <form method="post" action=format!("{here}?do=theme") data-here="">
+            <form method="post" action=format!("{here}?do=theme") data-here=labels>
                 <input type="hidden" name="theme" value=theme.next().as_str()/>
-                <IconButton icon=icondata_lu::LuSunMoon label/>
+                <IconButton icon=icondata_lu::LuSunMoon label=label(theme)/>
             </form>
             <form method="post" action="/chat?do=sign-out" data-leave="">
                 <IconButton icon=icondata_lu::LuLogOut label="Sign out"/>

@@ -47,7 +47,7 @@ pub fn Chats() -> impl IntoView {
     let list = json::resource(|| (), move |()| show_list(query.clone(), beside));
     // Here and not in the list, which is made when it has come: what travels in the page is numbered in the order in which it
     // is asked for, and that order has to be the same in the browser. An open chat shows it itself.
-    let problem = RwSignal::new(form_back(&["file"]).filter(|_| beside.is_none()).map(|back| back.error));
+    let problem = RwSignal::new(form_back(&["file"]).filter(|_| beside.is_none()).and_then(|back| back.error));
     provide_context(Whose(RwSignal::new(false)));
     view! {
         <div class="frame" class:open=move || open.get().is_some()>
@@ -75,7 +75,7 @@ pub fn NewChat() -> impl IntoView {
     let client = back.as_ref().and_then(kept_id);
     let client = json::shared(move || client.unwrap_or_else(ClientId::fresh));
     let client = RwSignal::new(client);
-    let problem = RwSignal::new(back.map(|b| b.error));
+    let problem = RwSignal::new(back.and_then(|b| b.error));
     // The id of a first try stays with the draft: if only its confirmation was lost, sending the draft again after a reload
     // finds the chat that it made.
     let whose = use_context::<Whose>();
@@ -178,7 +178,7 @@ pub fn OpenChat() -> impl IntoView {
 
 /// The id of a form that came back, so that sending it again can't double it; not one that was spent on another text.
 fn kept_id(back: &FormBack) -> Option<ClientId> {
-    if matches!(back.error, AppError::Conflict { .. }) { None } else { back.typed("client").parse().ok() }
+    if matches!(back.error, Some(AppError::Conflict { .. })) { None } else { back.typed("client").parse().ok() }
 }
 
 /// The forms of an open chat; why one was refused is shown above the box.
@@ -403,13 +403,14 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
     });
 
     let back = form_back(FORMS);
-    let sent = back.as_ref().filter(|back| back.form == "send");
+    // Stopping gives back what stands in the box.
+    let sent = back.as_ref().filter(|back| ["send", "stop"].contains(&back.form.as_str()));
     let in_menu = back.as_ref().is_some_and(|back| ["options", "rename"].contains(&back.form.as_str()));
     let typed = sent.map(|b| b.typed("text")).unwrap_or_default();
     let client = sent.and_then(kept_id);
     let client = RwSignal::new(json::shared(move || client.unwrap_or_else(ClientId::fresh)));
     if let Some(back) = back {
-        problem.set(Some(back.error));
+        problem.set(back.error);
     }
     // The server asks for it once more when the page's head is written, and what belongs to this part may be gone by then:
     // this one signal is held by whoever asks.
@@ -448,17 +449,15 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                 <p class="quiet" class:unseen=move || !answering.get() role="status">{told}</p>
                 <p class="quiet used">{move || if answering.get() { String::new() } else { head.read().used.clone() }}</p>
                 <Show when=move || answering.get()>
-                    <form method="post" action=format!("/chat/{thread}?do=stop") on:submit=move |event| {
+                    // Of the form below, so that what is typed there is sent along and comes back.
+                    <button form="composer" formaction=format!("/chat/{thread}?do=stop") formnovalidate=true class="button" on:click=move |event| {
                         event.prevent_default();
                         stop();
                         // The button goes, and with it the focus.
                         if let Some(scroller) = scroller.get_untracked() {
                             drop(scroller.focus());
                         }
-                    }>
-                        <input type="hidden" name="thread" value=thread.to_string()/>
-                        <button type="submit" class="button"><Icon of=icondata_lu::LuSquare/>"Stop"</button>
-                    </form>
+                    }><Icon of=icondata_lu::LuSquare/>"Stop"</button>
                 </Show>
             </div>
             <Composer action=format!("/chat/{thread}?do=send") draft=thread.to_string() client thread=Some(thread) after=last typed problem

@@ -3,11 +3,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{error::AppError, json, ui::raw_text::raw_text};
 
-/// A form that came back: which one, why, and what was typed into it.
+/// A form that came back: which one, why if it was refused, and what was typed into it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormBack {
     pub form: String,
-    pub error: AppError,
+    pub error: Option<AppError>,
     pub fields: Vec<(String, String)>,
 }
 

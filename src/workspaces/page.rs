@@ -29,8 +29,8 @@ pub fn place() -> String {
 pub fn Workspaces() -> impl IntoView {
     let back = form_back(&["make-workspace"]);
     let name = back.as_ref().map(|b| b.typed("name")).unwrap_or_default();
-    let error = back.map(|b| b.error);
-    let refused = form_back(&["restore-workspace"]).map(|b| b.error);
+    let error = back.and_then(|b| b.error);
+    let refused = form_back(&["restore-workspace"]).and_then(|b| b.error);
     view! {
         <Title text="Workspaces"/>
         <main class="page">
@@ -146,7 +146,7 @@ pub fn WorkspaceHome() -> impl IntoView {
 pub fn Members() -> impl IntoView {
     let query = use_query_map();
     let wanted = query.with_untracked(|query| Wanted::of(|name| query.get(name)));
-    let error = form_back(&["set-role", "remove-member"]).map(|b| b.error);
+    let error = form_back(&["set-role", "remove-member"]).and_then(|b| b.error);
     with_workspace("Members", move |workspace| {
         let place = place();
         view! {
@@ -262,7 +262,7 @@ fn member(row: MemberRow, mine: MemberRole, place: &str) -> impl IntoView {
 #[component]
 pub fn Settings() -> impl IntoView {
     let back = form_back(&["change-workspace"]);
-    let leaving = form_back(&["leave-workspace"]).map(|b| b.error);
+    let leaving = form_back(&["leave-workspace"]).and_then(|b| b.error);
     let deleting = form_back(&["delete-workspace"]);
     with_workspace("Settings", move |workspace| {
         let place = place();
@@ -271,7 +271,7 @@ pub fn Settings() -> impl IntoView {
             (action("change-workspace"), action("leave-workspace"), action("delete-workspace"));
         let typed = |field: &str, stored: &str| back.as_ref().map_or(stored.to_owned(), |b| b.typed(field));
         let (name, description) = (typed("name", &workspace.name), typed("description", &workspace.description));
-        let error = back.as_ref().map(|b| b.error.clone());
+        let error = back.as_ref().and_then(|b| b.error.clone());
         let confirmed = deleting.as_ref().map(|b| b.typed("name")).unwrap_or_default();
         let owner = workspace.role == MemberRole::Owner;
         view! {
@@ -305,9 +305,9 @@ pub fn Settings() -> impl IntoView {
                     <h2>"Delete"</h2>
                     <p>"Everybody loses the workspace at once. For 30 days an owner can take it back; then it is deleted for good."</p>
                     <form method="post" action=delete>
-                        <FormError error=deleting.as_ref().map(|b| b.error.clone()) fields=&["name"]/>
+                        <FormError error=deleting.as_ref().and_then(|b| b.error.clone()) fields=&["name"]/>
                         <p>"To go on, type "<strong>{workspace.name.clone()}</strong></p>
-                        <Field name="name" id="delete-name" label="Name of the workspace" value=confirmed error=deleting.map(|b| b.error)/>
+                        <Field name="name" id="delete-name" label="Name of the workspace" value=confirmed error=deleting.and_then(|b| b.error)/>
                         <button type="submit" class="button danger">"Delete this workspace"</button>
                     </form>
                 </section>
