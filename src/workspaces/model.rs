@@ -38,7 +38,6 @@ pub struct Workspace {
     pub personal: bool,
     /// What the caller is in it.
     pub role: MemberRole,
-    pub members: i64,
 }
 
 /// A line of the list of members.

@@ -6,7 +6,7 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
     model::{MEMBER_ROLES, MemberPage, MemberRow, Place, STATUSES, Sort, Wanted, Workspace},
-    server_fns::{list_members, list_places, read_workspace},
+    server_fns::{count_members, list_members, list_places, read_workspace},
 };
 use crate::{
     accounts::model::ago,
@@ -128,14 +128,15 @@ pub fn Trail(place: String, name: String, here: &'static str, manages: bool) -> 
 #[component]
 pub fn WorkspaceHome() -> impl IntoView {
     with_workspace("", |workspace| {
-        let people = match workspace.members {
-            1 => "You alone are in it.".to_owned(),
-            many => format!("{many} people are in it."),
+        let people = async |personal: bool| match (personal, count_members().await) {
+            (true, _) => "Nobody else can be in it.".to_owned(),
+            (false, Ok(1)) => "You alone are in it.".to_owned(),
+            (false, Ok(many)) => format!("{many} people are in it."),
+            (false, Err(error)) => error.to_string(),
         };
-        let can_be_shared = !workspace.personal;
         view! {
             {(!workspace.description.is_empty()).then(|| view! { <p class="said">{workspace.description.clone()}</p> })}
-            <p class="quiet">{can_be_shared.then_some(people)}{workspace.personal.then_some("Nobody else can be in it.")}</p>
+            <p class="quiet"><Suspense>{Suspend::new(people(workspace.personal))}</Suspense></p>
             <ProjectList/>
         }
     })

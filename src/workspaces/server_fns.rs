@@ -41,6 +41,17 @@ pub async fn read_workspace() -> Result<Workspace, AppError> {
     Ok(found)
 }
 
+/// How many people are in it.
+#[server]
+pub async fn count_members() -> Result<i64, AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::workspace().await?;
+    let many = sql::size(&mut lane).await?;
+    lane.commit().await?;
+    Ok(many)
+}
+
 #[server]
 pub async fn change_workspace(name: String, #[server(default)] description: String) -> Result<(), AppError> {
     use super::{model, sql};

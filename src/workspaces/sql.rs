@@ -35,14 +35,18 @@ pub async fn make(lane: &mut UserLane, name: &str) -> Result<PlaceId, AppError> 
 
 /// The workspace that the lane is in.
 pub async fn workspace(lane: &mut UserLane) -> Result<Workspace, AppError> {
-    let (name, description, personal, role, members) = sqlx::query_as(
-        "select w.name, w.description, w.personal_of is not null, m.role,
-                (select count(*) from app.workspace_members x)
+    let (name, description, personal, role) = sqlx::query_as(
+        "select w.name, w.description, w.personal_of is not null, m.role
            from app.workspaces w join app.workspace_members m on m.workspace_id = w.id and m.user_id = (select auth.uid())",
     )
     .fetch_one(lane.conn())
     .await?;
-    Ok(Workspace { name, description, personal, role, members })
+    Ok(Workspace { name, description, personal, role })
+}
+
+/// How many people are in the lane's workspace.
+pub async fn size(lane: &mut UserLane) -> Result<i64, AppError> {
+    Ok(sqlx::query_scalar("select count(*) from app.workspace_members").fetch_one(lane.conn()).await?)
 }
 
 pub async fn change(lane: &mut UserLane, name: &str, description: &str) -> Result<(), AppError> {
