@@ -5,4 +5,13 @@ alter table app.workspace_members alter column workspace_id set (n_distinct = 10
 alter table app.audit_events alter column workspace_id set (n_distinct = 10);
 alter table app.audit_people alter column workspace_id set (n_distinct = 10);
 -- Not lower for members: whether there is another owner would then be looked for without an index. Not set for projects.
-analyze app.workspace_members, app.audit_events, app.audit_people;
+-- It counts from the next ANALYZE on. An empty table is left to Postgres: told that it is empty, it would believe it for a while.
+do $$
+declare
+  t text;
+begin
+  for t in select c.oid::regclass from pg_class c
+            where c.oid in ('app.workspace_members'::regclass, 'app.audit_events'::regclass, 'app.audit_people'::regclass) and c.reltuples > 0 loop
+    execute 'analyze ' || t;
+  end loop;
+end $$;

@@ -19,7 +19,7 @@ use moat::{
     types::{DomainId, UserStatus},
 };
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Executor};
+use sqlx::{AssertSqlSafe, Connection, Executor};
 use tokio::{net::UdpSocket, sync::Notify};
 use uuid::Uuid;
 
@@ -647,7 +647,7 @@ async fn whoever_waits_is_let_in_when_their_domain_is_proven_and_their_address_c
     assert!(signed_in(&cy), "{} {}", cy.body, location(&cy));
     assert_eq!(members(&app, &ada, &place, &[]).await.len(), 3);
     // And so it does for somebody who is in already and confirms an address.
-    behind(&app, "update app.users set email_verified_at = null where email = 'cy@acme.example'; delete from app.workspace_members where role = 'project_creator'").await;
+    behind(&app, "update app.users set email_verified_at = null where email = 'cy@acme.example'; delete from app.workspace_members where role = 'project_creator'; delete from app.removed_members").await;
     let cy = app.person("cy@acme.example", &cy);
     app.call(Some(&cy), "accounts/server_fns/ask_confirmation", &[]).await;
     let link = token(&app.letter().await.text);
@@ -790,4 +790,60 @@ async fn an_invitation_or_whoever_runs_the_server_ends_the_waiting() {
     // Somebody active who is set aside by the settings of another day stays what they are.
     assert_eq!(location(&app.sign_in("dee@else.example", PASSWORD).await), "/chat");
     assert_eq!(status(&app, "dee@else.example").await, "active");
+}
+
+#[tokio::test]
+async fn whoever_was_removed_does_not_come_back_by_their_domain_but_by_an_invitation() {
+    let (app, zone) = world(&[]).await;
+    let (ada, bob) = (app.sign_up("ada@own.example").await, app.sign_up("bob@acme.example").await);
+    confirm(&app, &bob).await;
+    let place = make(&app, &ada, "Acme").await;
+    let row = proven(&app, &zone, &ada, &place, "acme.example").await;
+    assert_eq!(take(&app, &bob, &row).await.status, StatusCode::OK);
+    // Whoever leaves by themselves may come back.
+    let here = async || {
+        let all = members(&app, &ada, &place, &[]).await;
+        all.iter().find(|m| m["email"] == "bob@acme.example").map(|m| m["id"].as_str().unwrap().to_owned())
+    };
+    let his =
+        places(&app, &bob).await.iter().find(|p| p["workspace"] == "Acme").unwrap()["id"].as_str().unwrap().to_owned();
+    ok(&app, &bob, &his, "workspaces/server_fns/leave_workspace", &[("place", &his)]).await;
+    assert_eq!(offers(&app, &bob).await, ["Acme"]);
+    assert_eq!(take(&app, &bob, &row).await.status, StatusCode::OK);
+    ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &here().await.unwrap())]).await;
+    assert_eq!(offers(&app, &bob).await, [""; 0]);
+    assert_eq!(take(&app, &bob, &row).await.status, StatusCode::NOT_FOUND);
+    // Also when the domain is proven anew.
+    ok(&app, &ada, &place, REMOVE, &[("domain", &text(&row, "id"))]).await;
+    let row = proven(&app, &zone, &ada, &place, "acme.example").await;
+    assert_eq!(take(&app, &bob, &row).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(here().await, None);
+    let invite = [("emails", "bob@acme.example"), ("role", "project_creator")];
+    let told = ok(&app, &ada, &place, "invitations/server_fns/invite", &invite).await;
+    let link = told[0]["outcome"]["link"].as_str().unwrap().split("t=").nth(1).unwrap().to_owned();
+    let joined = app.call(Some(&bob), "invitations/server_fns/accept_invitation", &[("token", &link)]).await;
+    assert_eq!(joined.status, StatusCode::OK, "{}", joined.body);
+    assert!(here().await.is_some());
+}
+
+#[tokio::test]
+async fn whoever_joins_by_a_domain_waits_for_the_workspace_and_holds_nothing_that_its_deletion_needs() {
+    let (app, zone) = world(&[]).await;
+    let (ada, bob) = (app.sign_up("ada@own.example").await, app.sign_up("bob@acme.example").await);
+    confirm(&app, &bob).await;
+    let place = make(&app, &ada, "Acme").await;
+    let row = proven(&app, &zone, &ada, &place, "acme.example").await;
+    let mut other = app.db.superuser().await;
+    let mut deletion = other.begin().await.unwrap();
+    deletion.execute("select from app.workspaces where name = 'Acme' for update").await.unwrap();
+    let joined = tokio::join!(take(&app, &bob, &row), async {
+        app.until("bob waits", async || (app.waiting().await > 0).then_some(())).await;
+        deletion
+            .execute("set local lock_timeout = '1s'; update app.workspaces set deleted_at = now() where name = 'Acme'")
+            .await
+            .unwrap();
+        deletion.commit().await.unwrap();
+    });
+    assert_eq!(joined.0.status, StatusCode::NOT_FOUND, "{}", joined.0.body);
+    assert_eq!(app.count("select count(*) from app.workspace_members m join app.workspaces w on w.id = m.workspace_id where w.name = 'Acme'").await, 1);
 }

@@ -390,7 +390,7 @@ static CASES: &[Case] = &[
     definer(
         "users.update_definer",
         Job("sign_in"),
-        "with used as materialized (select user_id as who from app.finish_magic('magic of a@example.org')) select from used where app.probe('select count(*)::text from app.users where email_verified_at is not null', who::text) = '1'",
+        "with used as materialized (select user_id as who from app.finish_magic('magic of a@example.org')) select from used where app.probe('select count(*)::text from app.users where email_verified_at is not null and email = ''a@example.org''', who::text) = '1'",
     ),
     definer(
         "users.delete_definer",

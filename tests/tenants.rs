@@ -33,6 +33,8 @@ pub const WORLD: &str = "
     insert into app.workspace_domains (id, workspace_id, domain, token, verified_at) values
       ('a3000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'a.example', 'of a', now()),
       ('a3000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b.example', 'of b', null);
+    insert into app.users (id, email, status, email_verified_at) values ('00000000-0000-4000-8000-0000000000a3', 'x@a.example', 'waitlist', now());
+    insert into app.removed_members (workspace_id, user_id) values ('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-0000000000a3');
 ";
 
 /// A change, and the event of it.
@@ -224,6 +226,16 @@ pub static CASES: &[Case] = &[
         "workspace_domains.select_definer",
         Job("domains"),
         "select from app.domain_checked('a3000000-0000-4000-8000-00000000000a', 'of a', true) r where r = 'proven'",
+    ),
+    definer(
+        "removed_members.select_definer",
+        Job("sign_in"),
+        "select where not app.admit('00000000-0000-4000-8000-0000000000a3', array[]::text[], false)",
+    ),
+    definer(
+        "removed_members.insert_definer",
+        Owner,
+        "select from app.after('delete from app.workspace_members where role = ''project_creator''', 'select count(*)::text from app.removed_members') n where n = '2'",
     ),
     definer(
         "workspace_domains.update_definer",

@@ -65,20 +65,20 @@ pub async fn sign_in(email: String, password: String, next: Option<String>) -> R
     session::enter(&state, lane, known.user, next).await
 }
 
-/// A token for a program in the workspace that the request acts in: the claims of the caller's session and the workspace's id. Not
-/// for browsers, which never hold one: there this is refused.
+/// A token for a program in the workspace that the request acts in: the claims of the caller's session and the workspace's id. It ends
+/// with the one that it is asked for with. Not for browsers, which never hold one: there this is refused.
 #[server]
 pub async fn make_token() -> Result<Token, AppError> {
     use super::sql;
-    use crate::server::{jwt, session, state};
+    use crate::server::{caller, db_error::internal, lanes, session, state};
     let state = state::current()?;
-    let (user, session) = session::of_program()?;
-    let mut lane = crate::server::lanes::workspace().await?;
+    let (user, session, until) = session::of_program()?;
+    let mut lane = lanes::workspace().await?;
     let workspace = sql::workspace(&mut lane).await?;
     lane.commit().await?;
-    let token = state.tokens.mint_in(user, session, Some(workspace), crate::server::caller::now());
-    let access_token = token.map_err(crate::server::db_error::internal)?;
-    Ok(Token { access_token, token_type: "Bearer".to_owned(), expires_in: jwt::LIFETIME })
+    let token = state.tokens.mint_in(user, session, workspace, caller::now(), until);
+    let access_token = token.map_err(internal)?;
+    Ok(Token { access_token, token_type: "Bearer".to_owned(), expires_in: until - caller::now() })
 }
 
 /// Ends this session here and in every window that it has open. Doing it twice is fine.

@@ -15,10 +15,10 @@ pub struct ReadersPage {
     pub name: String,
     /// Those of this page who can see it, and those who would have a reason to.
     pub readers: Vec<Reader>,
-    /// How many people of this page were asked for.
-    pub asked: usize,
-    /// How many there are on all pages.
-    pub people: i64,
+    /// How many people all pages are about, of those whom the reader may know; on the first page.
+    pub people: Option<i64>,
+    /// Whether these are all.
+    pub all: bool,
     pub next: Option<String>,
 }
 

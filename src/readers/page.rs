@@ -57,12 +57,12 @@ fn Readers(subject: Subject, id: String, back: (String, &'static str)) -> impl I
 
 #[component]
 fn Answer(subject: Subject, page: ReadersPage, first: bool) -> impl IntoView {
-    let ReadersPage { name, readers, asked, people, next } = page;
+    let ReadersPage { name, readers, people, all, next } = page;
     let name = if name.is_empty() { "New chat".to_owned() } else { name };
     let (able, unable): (Vec<_>, Vec<_>) = readers.into_iter().partition(|reader| reader.sees);
     let odd = able.iter().filter(|reader| reader.why.is_empty()).count();
     let who = match subject {
-        Subject::Thread => "with whom you share a workspace",
+        Subject::Thread => "who shares a workspace with you",
         _ => "in this workspace",
     };
     let nobody = able.is_empty();
@@ -85,7 +85,7 @@ fn Answer(subject: Subject, page: ReadersPage, first: bool) -> impl IntoView {
                 <ul class="facts">{unable.into_iter().map(line).collect_view()}</ul>
             </section>
         })}
-        <p class="quiet">{counted(asked, people, next.is_some() || !first)}</p>
+        {people.map(|people| view! { <p class="quiet">{counted(people, all, next.is_some())}</p> })}
         {next.map(|after| view! {
             <form method="get">
                 <input type="hidden" name="after" value=after/>
@@ -96,16 +96,11 @@ fn Answer(subject: Subject, page: ReadersPage, first: bool) -> impl IntoView {
     }
 }
 
-fn counted(asked: usize, people: i64, parts: bool) -> String {
-    let noun = |n: i64| if n == 1 { "person" } else { "people" };
-    if parts {
-        format!(
-            "Asked for on this page: {asked} of {people} {}. Those who have a reason to see it come first.",
-            noun(people)
-        )
-    } else {
-        format!("Asked for: {people} {}.", noun(people))
-    }
+fn counted(people: i64, all: bool, more: bool) -> String {
+    let people = if people == 1 { "1 person".to_owned() } else { format!("{people} people") };
+    let others = if all { "" } else { ", and whoever is a guest of projects that are not yours" };
+    let first = if more { " Those who have a reason to see it come first, fifty on a page." } else { "" };
+    format!("Asked for: {people}{others}.{first}")
 }
 
 fn line(reader: Reader) -> impl IntoView {

@@ -43,6 +43,9 @@ pub struct Until(pub i64);
 /// For a call of a server function: where it acts.
 pub const PLACE: &str = "x-moat-place";
 
+/// What is no id at all: a place that nobody has.
+const NOBODYS: PlaceId = PlaceId(uuid::Uuid::nil());
+
 /// Seconds before its end at which an access token is renewed, so that it does not lapse on its way.
 const RENEW_BEFORE: i64 = 30;
 /// How long the browser keeps the cookies: as long as an idle session lives.
@@ -271,9 +274,8 @@ fn peer(request: &Request) -> IpAddr {
 fn place(path: &str, headers: &HeaderMap) -> Option<PlaceId> {
     let mut parts = path.split('/').skip(1);
     match (parts.next(), parts.next()) {
-        // What is no id is nobody's place.
-        (Some("w" | "p"), Some(place)) => Some(place.parse().unwrap_or(PlaceId(uuid::Uuid::nil()))),
-        _ => headers.get(PLACE)?.to_str().ok()?.parse().ok(),
+        (Some("w" | "p"), Some(place)) => Some(place.parse().unwrap_or(NOBODYS)),
+        _ => Some(headers.get(PLACE)?.to_str().ok().and_then(|place| place.parse().ok()).unwrap_or(NOBODYS)),
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Claims {
 /// Signs and checks.
 #[derive(Clone)]
 pub struct Tokens {
-    sign: EncodingKey,
+    key: EncodingKey,
     check: DecodingKey,
     rules: Validation,
 }
@@ -57,21 +57,33 @@ impl Tokens {
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         rules.leeway = 0;
         rules.validate_nbf = true;
-        Self { sign: EncodingKey::from_secret(secret), check: DecodingKey::from_secret(secret), rules }
+        Self { key: EncodingKey::from_secret(secret), check: DecodingKey::from_secret(secret), rules }
     }
 
     /// A token for a session, issued at `now` (seconds since 1970).
     pub fn mint(&self, user: UserId, session: SessionId, now: i64) -> Result<String, BadToken> {
-        self.mint_in(user, session, None, now)
+        self.sign(user, session, None, now, now + LIFETIME)
     }
 
-    /// The same for a program, in a workspace.
+    /// The same for a program, in a workspace, until `exp`.
     pub fn mint_in(
+        &self,
+        user: UserId,
+        session: SessionId,
+        workspace: WorkspaceId,
+        now: i64,
+        exp: i64,
+    ) -> Result<String, BadToken> {
+        self.sign(user, session, Some(workspace), now, exp)
+    }
+
+    fn sign(
         &self,
         user: UserId,
         session: SessionId,
         workspace: Option<WorkspaceId>,
         now: i64,
+        exp: i64,
     ) -> Result<String, BadToken> {
         let header = Header { kid: Some(KEY_ID.into()), ..Header::new(Algorithm::HS256) };
         let claims = Claims {
@@ -81,10 +93,10 @@ impl Tokens {
             aud: AUDIENCE.into(),
             iss: ISSUER.into(),
             iat: now,
-            exp: now + LIFETIME,
+            exp,
             org_id: workspace,
         };
-        Ok(encode(&header, &claims, &self.sign)?)
+        Ok(encode(&header, &claims, &self.key)?)
     }
 
     pub fn verify(&self, token: &str) -> Result<Claims, BadToken> {

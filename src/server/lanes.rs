@@ -104,8 +104,14 @@ impl Lanes {
         Self { user: pool(user, size, lifetime), service: pool(service, size, lifetime) }
     }
 
-    /// Opens a lane for a verified caller. `Unauthenticated` when their session, their account or their token has ended.
+    /// Opens a lane for a verified caller, for what is theirs alone. `Unauthenticated` when their session, their account or their
+    /// token has ended; `Forbidden` for a program's token, which is for a workspace.
     pub async fn user(&self, opening: &Opening) -> Result<UserLane, AppError> {
+        let lane = self.private(opening).await?;
+        if opening.workspace.is_some() { Err(AppError::Forbidden) } else { Ok(lane) }
+    }
+
+    async fn private(&self, opening: &Opening) -> Result<UserLane, AppError> {
         let claims = claims(opening);
         let query = || {
             sqlx::query(
@@ -155,13 +161,14 @@ impl Lanes {
             lane.close();
         }
         // Whoever is signed out is told that, whatever they asked for.
-        drop(self.user(opening).await?);
+        drop(self.private(opening).await?);
         Err(if opening.place.is_some() { AppError::NotFound } else { AppError::Forbidden })
     }
 
     /// What the policies say to somebody else who shares a workspace with whoever asks: the answer to a yes-or-no `question` about
-    /// the `id` in it, asked as that person in a lane that can't write. The lane itself is handed to nobody. No to everything
-    /// for those for whom no lane opens; `Unauthenticated` when the session of whoever asks has ended.
+    /// the `id` in it and the ids of its `parts`, asked as that person in a lane that can't write. The lane itself is handed to
+    /// nobody. No to everything for those for whom no lane opens; `Unauthenticated` when the session of whoever asks has ended,
+    /// `NotFound` when they are not in that workspace any more.
     pub async fn look(
         &self,
         asker: &Opening,
@@ -169,6 +176,7 @@ impl Lanes {
         place: PlaceId,
         question: &'static str,
         id: &str,
+        parts: &[uuid::Uuid],
     ) -> Result<bool, AppError> {
         let claims = json!({ "sub": person, "sid": null, "role": "authenticated" });
         let query = || {
@@ -185,7 +193,7 @@ impl Lanes {
             lane.close();
             return Ok(false);
         }
-        Ok(sqlx::query_scalar(question).bind(id).fetch_one(lane.conn()).await?)
+        Ok(sqlx::query_scalar(question).bind(id).bind(parts).fetch_one(lane.conn()).await?)
     }
 
     /// Opens a lane for a job. `Forbidden` when the user it is for is no longer active.
@@ -255,9 +263,15 @@ pub async fn workspace() -> Result<UserLane, AppError> {
 }
 
 /// [`Lanes::look`] for whoever is signed in.
-pub async fn look(person: UserId, place: PlaceId, question: &'static str, id: &str) -> Result<bool, AppError> {
+pub async fn look(
+    person: UserId,
+    place: PlaceId,
+    question: &'static str,
+    id: &str,
+    parts: &[uuid::Uuid],
+) -> Result<bool, AppError> {
     match state::caller() {
-        Caller::User(asker) => state::current()?.lanes.look(&asker, person, place, question, id).await,
+        Caller::User(asker) => state::current()?.lanes.look(&asker, person, place, question, id, parts).await,
         Caller::Nobody => Err(AppError::Unauthenticated),
     }
 }

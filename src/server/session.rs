@@ -7,7 +7,7 @@ use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 
 use super::{
-    caller::{self, Caller},
+    caller::{self, Caller, Until},
     config::{Config, Signup},
     db_error::internal,
     keys::{LinkToken, RefreshToken},
@@ -173,14 +173,17 @@ pub async fn typed_password(state: &AppState, user: UserId, typed: String) -> Re
     Ok(known)
 }
 
-/// Whose session a program calls in, which sends its token itself. A browser says with each request that it is one, and a cookie
-/// is what it has in a token's place.
-pub fn of_program() -> Result<(UserId, SessionId), AppError> {
+/// Whose session a program calls in, and when the token that it sends ends (in seconds since 1970): a browser has a cookie in a
+/// token's place, which no script can send as one, and says with each request that it is a browser. A token that was made here makes no
+/// other, or one that was stolen would live for as long as its session.
+pub fn of_program() -> Result<(UserId, SessionId, i64), AppError> {
     let parts = use_context::<Parts>().ok_or(AppError::Forbidden)?;
-    let bearer = parts.headers.contains_key(header::AUTHORIZATION);
+    let until = parts.extensions.get::<Until>().copied();
     let browser = ["sec-fetch-site", "sec-fetch-mode"].iter().any(|name| parts.headers.contains_key(*name));
     match state::caller() {
-        Caller::User(Opening { user, session: Some(session), .. }) if bearer && !browser => Ok((user, session)),
+        Caller::User(Opening { user, session: Some(session), workspace: None, .. }) if !browser => {
+            until.map(|Until(until)| (user, session, until)).ok_or(AppError::Forbidden)
+        }
         Caller::User(_) => Err(AppError::Forbidden),
         Caller::Nobody => Err(AppError::Unauthenticated),
     }
