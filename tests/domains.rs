@@ -583,7 +583,8 @@ async fn no_lane_is_open_while_dns_is_asked() {
     assert_eq!((answer.status, open), (StatusCode::CONFLICT, 0), "{}", answer.body);
 }
 
-const BY_DOMAIN: [&str; 5] = ["--signup", "domain", "--signup-domains", "own.example, Second.Example", "--dev-outbox"];
+const BY_DOMAIN: [&str; 5] =
+    ["--signup", "domain", "--signup-domains", "own.example, @Second.Example.", "--dev-outbox"];
 
 #[tokio::test]
 async fn where_domains_decide_a_confirmed_address_gets_in_and_everybody_else_waits() {

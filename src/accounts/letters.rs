@@ -29,7 +29,7 @@ pub fn letter(what: &str, origin: &str, token: &str) -> Option<Letter> {
             "You are on the waiting list",
             format!(
                 "Somebody, probably you, wants an account at {origin} with this address. There is one already, which waits to be let in, and nothing was changed.\n\n\
-                 Whoever runs the server lets it in, or an invitation does.\n\n\
+                 Whoever runs the server lets it in, or an invitation does, or a workspace that is for all addresses at your domain.\n\n\
                  If it was not you, do nothing."
             ),
         ),

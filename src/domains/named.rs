@@ -19,8 +19,8 @@ const FREE_MAIL: &str = "gmail.com googlemail.com icloud.com me.com mac.com aol.
 /// Of which there is one in many countries.
 const FREE_MAIL_ANYWHERE: [&str; 8] = ["hotmail", "outlook", "live", "windowslive", "yahoo", "gmx", "yandex", "aol"];
 
-/// A domain as it is stored: in ASCII and in small letters, without a dot at its end. Somebody's own, as far as can be known.
-pub fn domain(typed: &str) -> Result<String, AppError> {
+/// A domain as it is stored: in ASCII and in small letters, without a dot at its end.
+pub fn spelled(typed: &str) -> Result<String, AppError> {
     let wrong =
         || AppError::invalid("domain", "Write a domain as it stands behind the @ of your addresses: acme.example.");
     let bare = typed.trim().trim_start_matches('@');
@@ -45,6 +45,12 @@ pub fn domain(typed: &str) -> Result<String, AppError> {
     {
         return Err(wrong());
     }
+    Ok(name)
+}
+
+/// The same, if it is somebody's own, as far as can be known.
+pub fn domain(typed: &str) -> Result<String, AppError> {
+    let name = spelled(typed)?;
     if is_free_mail(&name) {
         let why = format!("Anybody can get an address at {name}, so it can't be the domain of a workspace.");
         return Err(AppError::invalid("domain", &why));

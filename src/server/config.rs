@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::{issuers::Issuers, postgres, proxies};
+use crate::domains::named;
 
 /// Who may sign up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -81,7 +82,7 @@ pub struct Config {
     pub signup: Signup,
 
     /// With MOAT_SIGNUP=domain: domains whose confirmed addresses get in without a workspace, separated by commas.
-    #[arg(long, env = "MOAT_SIGNUP_DOMAINS", value_delimiter = ',', global = true)]
+    #[arg(long, env = "MOAT_SIGNUP_DOMAINS", value_delimiter = ',', value_parser = named::spelled, global = true)]
     pub signup_domains: Vec<String>,
 
     /// The name server that is asked for the records which prove domains: its address and port. Unset: the system's.
@@ -182,8 +183,7 @@ impl Config {
 
     /// The server's own domains, where domains decide who gets in; `None` where they do not.
     pub fn admitting(&self) -> Option<Vec<String>> {
-        let spelled = |domain: &String| domain.trim().to_ascii_lowercase();
-        (self.signup == Signup::Domain).then(|| self.signup_domains.iter().map(spelled).collect())
+        (self.signup == Signup::Domain).then(|| self.signup_domains.clone())
     }
 
     /// True when only this machine can reach the server.
