@@ -158,6 +158,19 @@ words!(
     }
 );
 words!(
+    /// `app.workspaces.colour`
+    Colour {
+        /// That of moat itself, blue.
+        Usual = "",
+        Teal = "teal",
+        Green = "green",
+        Orange = "orange",
+        Red = "red",
+        Pink = "pink",
+        Violet = "violet",
+    }
+);
+words!(
     /// `app.project_members.role`
     ProjectRole {
         Owner = "owner",

@@ -785,3 +785,80 @@ async fn whoever_is_put_into_a_project_while_they_are_removed_is_not_left_in_it(
     assert_eq!(app.count("select count(*) from app.project_members m join app.projects p on p.id = m.project_id where p.name = 'Plan'").await, 1);
     assert_eq!(places(&app, &bob).await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_workspace_says_whose_it_is_in_a_colour_that_its_owners_and_admins_choose() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let looks = [("name", "Acme"), ("company", " Acme Ltd <b> "), ("colour", "teal")];
+    let saved = app.form(Some(&ada), &format!("/w/{place}/settings?do=change-workspace"), &looks).await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.body);
+    let page = app.page(Some(&bob), &format!("/w/{bobs}")).await.body;
+    assert!(page.contains("Acme Ltd &lt;b&gt;") && page.contains("data-colour=\"teal\""), "{page}");
+    let change = format!("{WORKSPACES}/change_workspace");
+    assert_eq!(at(&app, &bob, &bobs, &change, &looks).await.status, StatusCode::FORBIDDEN);
+    let long = "x".repeat(81);
+    for (company, colour) in [(long.as_str(), "teal"), ("a\0b", "teal"), ("Acme", "#fff"), ("Acme", "teal; x")] {
+        let fields = [("name", "Acme"), ("company", company), ("colour", colour)];
+        assert_eq!(
+            at(&app, &ada, &place, &change, &fields).await.status,
+            StatusCode::BAD_REQUEST,
+            "{company} {colour}"
+        );
+    }
+    let now: (String, String) = sqlx::query_as("select company, colour from app.workspaces where name = 'Acme'")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(now, ("Acme Ltd <b>".to_owned(), "teal".to_owned()));
+    let trail = ok(&app, &ada, &place, "audit/server_fns/list_events", &[("wanted[about]", "workspace")]).await;
+    assert_eq!(trail["events"][0]["new"], json!({ "company": "Acme Ltd <b>", "colour": "teal" }));
+}
+
+#[tokio::test]
+async fn whoever_leaves_a_project_goes_on_where_they_still_are() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let eve = app.sign_up("eve@example.org").await;
+    let place = make(&app, &ada, "Acme").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let plan = project(&app, &ada, &place, "Plan").await;
+    let (member, guest) = (put(&app, &plan, &bob, "viewer").await, put(&app, &plan, &eve, "viewer").await);
+    let leave = async |person: &Person, page: &str, member: &str| {
+        let left = app.form(Some(person), &format!("{page}?do=remove-person"), &[("member", member)]).await;
+        assert_eq!(left.status, StatusCode::SEE_OTHER, "{}", left.body);
+        let to = left.headers[header::LOCATION].to_str().unwrap().to_owned();
+        assert_eq!(app.page(Some(person), &to).await.status, StatusCode::OK, "{to}");
+        to
+    };
+    assert_eq!(leave(&eve, &format!("/p/{guest}"), &guest).await, "/workspaces");
+    assert_eq!(leave(&bob, &format!("/w/{bobs}/projects/{plan}"), &member).await, format!("/w/{bobs}"));
+    // Whoever removes somebody else stays where they are.
+    let again = put(&app, &plan, &bob, "viewer").await;
+    let here = format!("/w/{place}/projects/{plan}");
+    assert_eq!(leave(&ada, &here, &again).await, here);
+}
+
+#[tokio::test]
+async fn a_change_of_role_leaves_the_search_and_the_page_as_they_were() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let asked = format!("/w/{place}/members?q=bob%40example.org&role=project_creator&sort=seen");
+    let page = app.page(Some(&ada), &asked).await.body;
+    let action = page.split("action=\"").find(|rest| rest.contains("do=set-role")).unwrap().split('"').next().unwrap();
+    let action = action.replace("&amp;", "&");
+    let saved = app.form(Some(&ada), &action, &[("member", &bobs), ("role", "admin")]).await;
+    let to = saved.headers[header::LOCATION].to_str().unwrap();
+    for part in ["q=bob%40example.org", "role=project_creator", "sort=seen"] {
+        assert!(to.contains(part), "{to}");
+    }
+    assert!(!to.contains("do="), "{to}");
+    // And when it is refused.
+    let refused = app.form(Some(&ada), &action, &[("member", &place), ("role", "admin")]).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert!(refused.body.contains("value=\"bob@example.org\""), "{}", refused.body);
+}

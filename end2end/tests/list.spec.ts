@@ -260,7 +260,7 @@ test("what somebody exports somebody else can import", async ({ page, another })
   await other.getByRole("button", { name: "Import", exact: true }).click();
   await expect(async () => {
     await other.goto("/import");
-    await expect(other.getByText("1 chats with 2 messages added, 0 there already.")).toBeVisible({ timeout: 200 });
+    await expect(other.getByText("1 new chat with 2 messages, 0 brought up to date, 0 already here.")).toBeVisible({ timeout: 200 });
     await expect(other.getByText("Done", { exact: true })).toBeVisible({ timeout: 200 });
   }).toPass();
   await other.goto("/chat");

@@ -220,4 +220,16 @@ test("the pages of a workspace have nothing that axe finds", async ({ page }) =>
       }
     }
   }
+  await page.setViewportSize({ width: 1440, height: 900 });
+  for (const colour of ["Teal", "Green", "Orange", "Red", "Pink", "Violet"]) {
+    await page.goto(`${here}/settings`);
+    await page.getByLabel("Colour of its pages").selectOption(colour);
+    await page.getByRole("button", { name: "Save" }).click();
+    await expect(page.getByLabel("Colour of its pages")).toHaveValue(colour.toLowerCase());
+    for (const scheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme: scheme });
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map((v) => `${colour} ${scheme}: ${v.id} ${v.nodes.map((n) => n.html).join(" ")}`)).toEqual([]);
+    }
+  }
 });

@@ -128,12 +128,19 @@ pub async fn set_person_role(member: MemberId, role: ProjectRole) -> Result<(), 
     lane.commit().await
 }
 
-/// Takes somebody out of a project, or the caller themselves.
+/// Takes somebody out of a project, or the caller themselves, who then goes on where they still are.
 #[server]
 pub async fn remove_person(member: MemberId) -> Result<(), AppError> {
     use super::sql;
-    use crate::server::lanes;
+    use crate::server::{lanes, state};
     let mut lane = lanes::workspace().await?;
-    sql::remove(&mut lane, member).await?;
-    lane.commit().await
+    let me = sql::remove(&mut lane, member).await?;
+    let is_member = me && crate::workspaces::sql::workspace(&mut lane).await.is_ok();
+    lane.commit().await?;
+    match (me, is_member, state::place()) {
+        (true, true, Some(place)) => leptos_axum::redirect(&format!("/w/{place}")),
+        (true, false, _) => leptos_axum::redirect("/workspaces"),
+        _ => {}
+    }
+    Ok(())
 }

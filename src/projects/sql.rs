@@ -144,9 +144,17 @@ pub async fn set_role(lane: &mut UserLane, member: MemberId, role: ProjectRole) 
     refused(lane, member, done.rows_affected()).await
 }
 
-pub async fn remove(lane: &mut UserLane, member: MemberId) -> Result<(), AppError> {
-    let done = sqlx::query("delete from app.project_members where id = $1").bind(member).execute(lane.conn()).await?;
-    refused(lane, member, done.rows_affected()).await
+/// Takes somebody out of a project; whether it was the lane's caller.
+pub async fn remove(lane: &mut UserLane, member: MemberId) -> Result<bool, AppError> {
+    let gone =
+        sqlx::query_scalar("delete from app.project_members where id = $1 returning user_id = (select auth.uid())")
+            .bind(member)
+            .fetch_optional(lane.conn())
+            .await?;
+    match gone {
+        Some(me) => Ok(me),
+        None => refused(lane, member, 0).await.map(|()| false),
+    }
 }
 
 async fn refused(lane: &mut UserLane, member: MemberId, done: u64) -> Result<(), AppError> {

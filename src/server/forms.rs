@@ -134,7 +134,7 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             router::render_page(&state, page).await
         }
         Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
-            let here = HeaderValue::from_str(parts.uri.path()).unwrap_or(HeaderValue::from_static("/"));
+            let here = HeaderValue::from_str(&here(&parts.uri)).unwrap_or(HeaderValue::from_static("/"));
             let next = answer.headers().get(header::LOCATION).cloned().unwrap_or(here);
             let mut response = StatusCode::SEE_OTHER.into_response();
             response.headers_mut().insert(header::LOCATION, next);
@@ -165,10 +165,17 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     }
 }
 
+/// The address of the page that a form stood on: what its own address says besides the form's name.
+fn here(uri: &Uri) -> String {
+    let rest = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter(|(name, _)| name != "do");
+    let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
+    if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{rest}", uri.path()) }
+}
+
 /// A request for the page that a form stood on.
 fn page_again(parts: axum::http::request::Parts) -> Request {
     let mut page = Request::new(Body::empty());
-    *page.uri_mut() = parts.uri.path().parse().unwrap_or_default();
+    *page.uri_mut() = here(&parts.uri).parse().unwrap_or_default();
     *page.headers_mut() = parts.headers;
     *page.extensions_mut() = parts.extensions;
     page

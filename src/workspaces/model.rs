@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::AppError,
     threads::model::line,
-    types::{MemberId, MemberRole, PlaceId, ProjectRole, UserStatus},
+    types::{Colour, MemberId, MemberRole, PlaceId, ProjectRole, UserStatus},
 };
 
 /// Members on a page of their list.
@@ -35,6 +35,9 @@ pub enum Belonging {
 pub struct Workspace {
     pub name: String,
     pub description: String,
+    /// Whose it is; may be empty.
+    pub company: String,
+    pub colour: Colour,
     pub personal: bool,
     /// What the caller is in it.
     pub role: MemberRole,
@@ -160,6 +163,17 @@ impl UserStatus {
     }
 }
 
+/// The colours of workspaces, as they are called.
+pub const COLOURS: [(Colour, &str); 7] = [
+    (Colour::Usual, "Blue"),
+    (Colour::Teal, "Teal"),
+    (Colour::Green, "Green"),
+    (Colour::Orange, "Orange"),
+    (Colour::Red, "Red"),
+    (Colour::Pink, "Pink"),
+    (Colour::Violet, "Violet"),
+];
+
 impl Belonging {
     pub fn called(&self) -> String {
         match self {
@@ -203,6 +217,12 @@ pub fn bad_cursor() -> AppError {
 /// A workspace's name that can be stored.
 pub fn name(typed: &str) -> Result<String, AppError> {
     line("name", typed, NAME_MAX, "Write a name.", "A name has 80 characters at most.")
+}
+
+/// The name of the company that a workspace is of; may be empty.
+pub fn company(typed: &str) -> Result<String, AppError> {
+    let why = "A company's name has 80 characters at most.";
+    if typed.trim().is_empty() { Ok(String::new()) } else { line("company", typed, NAME_MAX, why, why) }
 }
 
 /// What a workspace or a project is for, in some sentences.

@@ -2,10 +2,13 @@
 
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::{
+    hooks::{use_params_map, use_query_map},
+    location::Url,
+};
 
 use super::{
-    model::{MEMBER_ROLES, MemberPage, MemberRow, Place, STATUSES, Sort, Wanted, Workspace},
+    model::{COLOURS, MEMBER_ROLES, MemberPage, MemberRow, Place, STATUSES, Sort, Wanted, Workspace},
     server_fns::{count_members, list_members, list_places, read_workspace},
 };
 use crate::{
@@ -90,12 +93,14 @@ pub fn with_workspace<V: IntoView + 'static>(
                 {Suspend::new(async move {
                     match read_workspace().await {
                         Ok(workspace) => {
-                            let name = workspace.name.clone();
+                            let (name, colour) = (workspace.name.clone(), workspace.colour.as_str());
                             view! {
                                 <Title text=if title.is_empty() { name.clone() } else { format!("{title} · {name}") }/>
-                                <Trail place name here=title manages=workspace.role.manages()/>
-                                <h1>{if title.is_empty() { workspace.name.clone() } else { title.to_owned() }}</h1>
-                                {draw(workspace)}
+                                <div class="looks" data-colour=colour>
+                                    <Trail place name here=title manages=workspace.role.manages()/>
+                                    <h1>{if title.is_empty() { workspace.name.clone() } else { title.to_owned() }}</h1>
+                                    {draw(workspace)}
+                                </div>
                             }.into_any()
                         }
                         Err(error) => view! { <Failed error/> }.into_any(),
@@ -135,6 +140,7 @@ pub fn WorkspaceHome() -> impl IntoView {
             (false, Err(error)) => error.to_string(),
         };
         view! {
+            {(!workspace.company.is_empty()).then(|| view! { <p class="quiet">{workspace.company.clone()}</p> })}
             {(!workspace.description.is_empty()).then(|| view! { <p class="said">{workspace.description.clone()}</p> })}
             <p class="quiet"><Suspense>{Suspend::new(people(workspace.personal))}</Suspense></p>
             <ProjectList/>
@@ -204,12 +210,17 @@ fn MemberTable(page: MemberPage, wanted: Wanted, mine: MemberRole, place: String
             </form>
         }
     });
+    // What was searched for, and the page, are still there when a form has been sent.
+    let asked = wanted.fields().into_iter().chain([("after", wanted.after.clone().unwrap_or_default())]);
+    let asked = asked.filter(|(_, value)| !value.is_empty());
+    let asked: String = asked.map(|(name, value)| format!("{name}={}&", Url::escape(&value))).collect();
+    let here = format!("/w/{place}/members?{asked}");
     view! {
         <div class="table">
             // With roles, since a phone shows the lines as blocks, and those have none of their own.
             <table role="table">
                 <thead><tr role="row"><th scope="col">"Name"</th><th scope="col">"Role"</th><th scope="col">"Status"</th><th scope="col">"Last seen"</th><th scope="col"><span class="unseen">"Actions"</span></th></tr></thead>
-                <tbody role="rowgroup">{page.rows.into_iter().map(|row| member(row, mine, &place)).collect_view()}</tbody>
+                <tbody role="rowgroup">{page.rows.into_iter().map(|row| member(row, mine, &here)).collect_view()}</tbody>
             </table>
         </div>
         {next}
@@ -217,12 +228,12 @@ fn MemberTable(page: MemberPage, wanted: Wanted, mine: MemberRole, place: String
     .into_any()
 }
 
-fn member(row: MemberRow, mine: MemberRole, place: &str) -> impl IntoView {
+fn member(row: MemberRow, mine: MemberRole, here: &str) -> impl IntoView {
     let MemberRow { id, name, email, role, status, seen, me } = row;
     let called = if name.is_empty() { email.clone() } else { name.clone() };
     let below = (!name.is_empty()).then_some(email);
     let roles: Vec<_> = MEMBER_ROLES.into_iter().filter(|&r| r == role || mine.may(role, Some(r))).collect();
-    let action = |what: &str| format!("/w/{place}/members?do={what}");
+    let action = |what: &str| format!("{here}do={what}");
     let change = action("set-role");
     let remove = (mine.may(role, None) && !me).then(|| action("remove-member"));
     let choice = if roles.len() > 1 {
@@ -272,15 +283,23 @@ pub fn Settings() -> impl IntoView {
             (action("change-workspace"), action("leave-workspace"), action("delete-workspace"));
         let typed = |field: &str, stored: &str| back.as_ref().map_or(stored.to_owned(), |b| b.typed(field));
         let (name, description) = (typed("name", &workspace.name), typed("description", &workspace.description));
+        let (company, colour) = (typed("company", &workspace.company), typed("colour", workspace.colour.as_str()));
         let error = back.as_ref().and_then(|b| b.error.clone());
         let confirmed = deleting.as_ref().map(|b| b.typed("name")).unwrap_or_default();
         let owner = workspace.role == MemberRole::Owner;
         view! {
             {workspace.role.manages().then(|| view! {
                 <form method="post" action=change>
-                    <FormError error=error.clone() fields=&["name", "description"]/>
+                    <FormError error=error.clone() fields=&["name", "company", "description"]/>
                     <Field name="name" label="Name" value=name error=error.clone()/>
+                    <Field name="company" label="Company" required=false value=company hint="Members read it below the name." error=error.clone()/>
                     <Paragraph name="description" label="What it is for" value=description hint="Members read it on the workspace's page." error/>
+                    <div class="field">
+                        <label for="colour">"Colour of its pages"</label>
+                        <select id="colour" name="colour">
+                            {COLOURS.into_iter().map(|(one, called)| view! { <option value=one.as_str() selected=one.as_str() == colour>{called}</option> }).collect_view()}
+                        </select>
+                    </div>
                     <button type="submit" class="button primary">"Save"</button>
                 </form>
             })}

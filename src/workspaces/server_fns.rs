@@ -3,7 +3,7 @@ use leptos::prelude::*;
 use super::model::{MemberPage, Place, Sort, Workspace};
 use crate::{
     error::AppError,
-    types::{MemberId, MemberRole, PlaceId, UserStatus},
+    types::{Colour, MemberId, MemberRole, PlaceId, UserStatus},
 };
 
 /// Everywhere that the caller belongs.
@@ -53,12 +53,18 @@ pub async fn count_members() -> Result<i64, AppError> {
 }
 
 #[server]
-pub async fn change_workspace(name: String, #[server(default)] description: String) -> Result<(), AppError> {
+pub async fn change_workspace(
+    name: String,
+    #[server(default)] description: String,
+    #[server(default)] company: String,
+    colour: Option<Colour>,
+) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::lanes;
     let (name, description) = (model::name(&name)?, model::description(&description)?);
+    let (company, colour) = (model::company(&company)?, colour.unwrap_or(Colour::Usual));
     let mut lane = lanes::workspace().await?;
-    sql::change(&mut lane, &name, &description).await?;
+    sql::change(&mut lane, &name, &description, &company, colour).await?;
     lane.commit().await
 }
 

@@ -4,7 +4,7 @@ use super::model::{
 use crate::{
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
-    types::{MemberId, MemberRole, PlaceId, ProjectRole, UserStatus},
+    types::{Colour, MemberId, MemberRole, PlaceId, ProjectRole, UserStatus},
 };
 
 /// Everything that the caller belongs to: their own workspace first, then by name.
@@ -35,13 +35,13 @@ pub async fn make(lane: &mut UserLane, name: &str) -> Result<PlaceId, AppError> 
 
 /// The workspace that the lane is in.
 pub async fn workspace(lane: &mut UserLane) -> Result<Workspace, AppError> {
-    let (name, description, personal, role) = sqlx::query_as(
-        "select w.name, w.description, w.personal_of is not null, m.role
+    let (name, description, company, colour, personal, role) = sqlx::query_as(
+        "select w.name, w.description, w.company, w.colour, w.personal_of is not null, m.role
            from app.workspaces w join app.workspace_members m on m.workspace_id = w.id and m.user_id = (select auth.uid())",
     )
     .fetch_one(lane.conn())
     .await?;
-    Ok(Workspace { name, description, personal, role })
+    Ok(Workspace { name, description, company, colour, personal, role })
 }
 
 /// How many people are in the lane's workspace.
@@ -49,10 +49,18 @@ pub async fn size(lane: &mut UserLane) -> Result<i64, AppError> {
     Ok(sqlx::query_scalar("select count(*) from app.workspace_members").fetch_one(lane.conn()).await?)
 }
 
-pub async fn change(lane: &mut UserLane, name: &str, description: &str) -> Result<(), AppError> {
-    let done = sqlx::query("update app.workspaces set name = $1, description = $2")
+pub async fn change(
+    lane: &mut UserLane,
+    name: &str,
+    description: &str,
+    company: &str,
+    colour: Colour,
+) -> Result<(), AppError> {
+    let done = sqlx::query("update app.workspaces set name = $1, description = $2, company = $3, colour = $4")
         .bind(name)
         .bind(description)
+        .bind(company)
+        .bind(colour)
         .execute(lane.conn())
         .await?;
     if done.rows_affected() == 0 { Err(AppError::Forbidden) } else { Ok(()) }
