@@ -819,6 +819,19 @@ async fn whoever_was_removed_does_not_come_back_by_their_domain_but_by_an_invita
     let row = proven(&app, &zone, &ada, &place, "acme.example").await;
     assert_eq!(take(&app, &bob, &row).await.status, StatusCode::NOT_FOUND);
     assert_eq!(here().await, None);
+    // Nor under another address of theirs, nor with an account that is made anew for the one that they had.
+    let his = app.sign_up("other@acme.example").await;
+    behind(&app, "update app.users set email = 'bob@elsewhere.example' where email = 'bob@acme.example'").await;
+    behind(&app, "update app.users set email = 'bob@acme.example' where email = 'other@acme.example'").await;
+    behind(&app, "update app.users set email = 'another@acme.example' where email = 'bob@elsewhere.example'").await;
+    confirm(&app, &his).await;
+    for who in [&bob, &his] {
+        assert_eq!(offers(&app, who).await, [""; 0]);
+        assert_eq!(take(&app, who, &row).await.status, StatusCode::NOT_FOUND);
+    }
+    behind(&app, "delete from app.users where email = 'another@acme.example'").await;
+    assert_eq!(take(&app, &his, &row).await.status, StatusCode::NOT_FOUND);
+    let bob = his;
     let invite = [("emails", "bob@acme.example"), ("role", "project_creator")];
     let told = ok(&app, &ada, &place, "invitations/server_fns/invite", &invite).await;
     let link = told[0]["outcome"]["link"].as_str().unwrap().split("t=").nth(1).unwrap().to_owned();

@@ -34,7 +34,7 @@ pub const WORLD: &str = "
       ('a3000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'a.example', 'of a', now()),
       ('a3000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b.example', 'of b', null);
     insert into app.users (id, email, status, email_verified_at) values ('00000000-0000-4000-8000-0000000000a3', 'x@a.example', 'waitlist', now());
-    insert into app.removed_members (workspace_id, user_id) values ('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-0000000000a3');
+    insert into app.removed_members (workspace_id, user_id, address) values ('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-0000000000a3', '');
 ";
 
 /// A change, and the event of it.

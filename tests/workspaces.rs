@@ -862,3 +862,109 @@ async fn a_change_of_role_leaves_the_search_and_the_page_as_they_were() {
     assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
     assert!(refused.body.contains("value=\"bob@example.org\""), "{}", refused.body);
 }
+
+/// Everything that changes something in a workspace, as an admin would send it.
+fn changes<'a>(
+    project: &'a str,
+    member: &'a str,
+    person: &'a str,
+    invitation: &'a str,
+    client: &'a str,
+) -> Vec<(&'static str, Vec<(&'static str, &'a str)>)> {
+    vec![
+        ("workspaces/server_fns/change_workspace", vec![("name", "Mine")]),
+        ("workspaces/server_fns/set_member_role", vec![("member", member), ("role", "admin")]),
+        ("workspaces/server_fns/remove_member", vec![("member", member)]),
+        ("invitations/server_fns/invite", vec![("emails", "friend@example.org"), ("role", "admin")]),
+        ("invitations/server_fns/resend_invitation", vec![("invitation", invitation)]),
+        ("invitations/server_fns/set_invited_role", vec![("invitation", invitation), ("role", "admin")]),
+        ("invitations/server_fns/revoke_invitation", vec![("invitation", invitation)]),
+        ("projects/server_fns/make_project", vec![("client", client), ("name", "Mine")]),
+        ("projects/server_fns/change_project", vec![("project", project), ("name", "Mine")]),
+        ("projects/server_fns/archive_project", vec![("project", project), ("archived", "true")]),
+        (
+            "projects/server_fns/put_person",
+            vec![("project", project), ("email", "eve@example.org"), ("role", "manager")],
+        ),
+        ("projects/server_fns/set_person_role", vec![("member", person), ("role", "manager")]),
+        ("projects/server_fns/remove_person", vec![("member", person)]),
+    ]
+}
+
+#[tokio::test]
+async fn whatever_still_waits_when_somebody_is_removed_is_refused() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let (cy, eve) = (app.sign_up("cy@example.org").await, app.sign_up("eve@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let (cys, _eves) =
+        (join(&app, &place, &cy, "project_creator").await, join(&app, &place, &eve, "project_creator").await);
+    let plan = project(&app, &ada, &place, "Plan").await;
+    let person = put(&app, &plan, &cy, "viewer").await;
+    ok(
+        &app,
+        &ada,
+        &place,
+        "invitations/server_fns/invite",
+        &[("emails", "x@example.org"), ("role", "project_creator")],
+    )
+    .await;
+    let invitation: Uuid = sqlx::query_scalar("select id from app.invitations where email = 'x@example.org'")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    let (invitation, client) = (invitation.to_string(), Uuid::new_v4().to_string());
+    let state = async || -> String {
+        sqlx::query_scalar(
+            "select concat((select json_agg(json_build_array(name, description) order by id) from app.workspaces), (select json_agg(json_build_array(email, role) order by id) from app.workspace_members where email <> 'bob@example.org'),
+                    (select json_agg(json_build_array(name, archived_at) order by id) from app.projects), (select json_agg(json_build_array(email, role) order by id) from app.project_members),
+                    (select json_agg(json_build_array(email, role, token_hash) order by id) from app.invitations))",
+        )
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap()
+    };
+    let before = state().await;
+    for (function, fields) in changes(&plan, &cys, &person, &invitation, &client) {
+        let bobs = join(&app, &place, &bob, "admin").await;
+        let mut other = app.db.superuser().await;
+        other.execute("begin; select from app.workspaces where name = 'Acme' for update").await.unwrap();
+        let (answer, ()) = tokio::join!(at(&app, &bob, &bobs, function, &fields), async {
+            app.until("bob waits", async || (app.waiting().await > 0).then_some(())).await;
+            // Nothing that the removal needs is held by whoever waits.
+            other.execute("set local lock_timeout = '1s'; delete from app.workspace_members m using app.workspaces w where w.id = m.workspace_id and w.name = 'Acme' and m.email = 'bob@example.org'; commit").await.unwrap();
+        });
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{function}: {}", answer.body);
+        assert_eq!(state().await, before, "{function}");
+    }
+    // And where the whole workspace is deleted.
+    let bobs = join(&app, &place, &bob, "admin").await;
+    let mut other = app.db.superuser().await;
+    other.execute("begin; select from app.workspaces where name = 'Acme' for update").await.unwrap();
+    let (answer, ()) =
+        tokio::join!(at(&app, &bob, &bobs, "workspaces/server_fns/change_workspace", &[("name", "Mine")]), async {
+            app.until("bob waits", async || (app.waiting().await > 0).then_some(())).await;
+            other.execute("update app.workspaces set deleted_at = now() where name = 'Acme'; commit").await.unwrap();
+        });
+    assert_eq!((answer.status, state().await), (StatusCode::NOT_FOUND, before));
+}
+
+#[tokio::test]
+async fn a_removal_holds_nothing_that_somebody_who_accepts_an_invitation_waits_for() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let bobs = join(&app, &place, &bob, "admin").await;
+    let mut other = app.db.superuser().await;
+    // As whoever accepts begins, and goes on to the row of whoever invited.
+    other.execute("begin; select from app.workspaces where name = 'Acme' for no key update").await.unwrap();
+    let fields = [("member", bobs.as_str())];
+    let (answer, ()) = tokio::join!(at(&app, &ada, &place, "workspaces/server_fns/remove_member", &fields), async {
+        app.until("ada waits", async || (app.waiting().await > 0).then_some(())).await;
+        other
+            .execute("select from app.workspace_members where email = 'bob@example.org' for key share nowait; commit")
+            .await
+            .unwrap();
+    });
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}

@@ -186,7 +186,10 @@ impl Event {
             ("person.added", false) => format!("added {whom} to {project}"),
             ("person.removed", true) => format!("left {project}"),
             ("person.removed", false) => format!("removed {whom} from {project}"),
-            ("person.changed", _) if has("role") => format!("made {whom} {} of {project}", article(&role())),
+            ("person.changed", own) if has("role") => {
+                let whom = if own { "themselves".to_owned() } else { whom };
+                format!("made {whom} {} of {project}", article(&role()))
+            }
             ("person.changed", _) => {
                 format!("changed the account of {whom}: {}", self.field("status").2.to_lowercase())
             }

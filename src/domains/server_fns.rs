@@ -19,7 +19,7 @@ pub async fn list_domains() -> Result<Vec<DomainRow>, AppError> {
 pub async fn add_domain(domain: String) -> Result<(), AppError> {
     use super::{named, sql};
     use crate::{server::lanes, types::MemberRole};
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     // The policies hold it too, in words that are for nobody's eyes.
     if crate::workspaces::sql::workspace(&mut lane).await?.role != MemberRole::Owner {
         return Err(AppError::Forbidden);
@@ -55,7 +55,7 @@ pub async fn check_domain(domain: DomainId) -> Result<(), AppError> {
 pub async fn remove_domain(domain: DomainId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::remove(&mut lane, domain).await?;
     lane.commit().await
 }

@@ -28,7 +28,7 @@ pub async fn invite(
     if role.is_none() && projects.is_empty() {
         return Err(AppError::invalid("role", "A guest is invited into a project. Choose one."));
     }
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     // The policies hold it too, in words that are for nobody's eyes.
     if !crate::workspaces::sql::workspace(&mut lane).await?.role.manages() {
         return Err(AppError::Forbidden);
@@ -70,7 +70,7 @@ pub async fn list_invitations() -> Result<Vec<InvitationRow>, AppError> {
 pub async fn resend_invitation(invitation: InvitationId) -> Result<Vec<Invited>, AppError> {
     use crate::server::{lanes, state};
     let state = state::current()?;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     let told = super::offer::again(&state, &mut lane, invitation).await?;
     lane.commit().await?;
     state.mailer.wake();
@@ -81,7 +81,7 @@ pub async fn resend_invitation(invitation: InvitationId) -> Result<Vec<Invited>,
 pub async fn set_invited_role(invitation: InvitationId, role: MemberRole) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::set_role(&mut lane, invitation, role).await?;
     lane.commit().await
 }
@@ -90,7 +90,7 @@ pub async fn set_invited_role(invitation: InvitationId, role: MemberRole) -> Res
 pub async fn revoke_invitation(invitation: InvitationId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::revoke(&mut lane, invitation).await?;
     lane.commit().await
 }

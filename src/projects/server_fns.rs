@@ -49,7 +49,7 @@ pub async fn make_project(client: ClientId, name: String) -> Result<(), AppError
     use super::{model, sql};
     use crate::server::lanes;
     let name = model::name(&name)?;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     // A guest is in no workspace, and is told so before the policy refuses.
     crate::workspaces::sql::workspace(&mut lane).await?;
     sql::make(&mut lane, client, &name).await?;
@@ -65,7 +65,7 @@ pub async fn change_project(
     use super::{model, sql};
     use crate::server::lanes;
     let (name, description) = (model::name(&name)?, model::description(&description)?);
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::change(&mut lane, project, &name, &description).await?;
     lane.commit().await
 }
@@ -75,7 +75,7 @@ pub async fn change_project(
 pub async fn archive_project(project: ProjectId, archived: bool) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::archive(&mut lane, project, archived).await?;
     lane.commit().await
 }
@@ -85,7 +85,7 @@ pub async fn archive_project(project: ProjectId, archived: bool) -> Result<(), A
 pub async fn delete_project(project: ProjectId, place: PlaceId, name: String) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     if sql::project(&mut lane, project).await?.name != name.trim() {
         return Err(AppError::invalid("name", "This is not the name of the project."));
     }
@@ -111,7 +111,7 @@ pub async fn list_people(project: ProjectId) -> Result<Vec<PersonRow>, AppError>
 pub async fn put_person(project: ProjectId, email: String, role: ProjectRole) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     match sql::put(&mut lane, project, &email.trim().to_lowercase().replace('\0', ""), role).await? {
         Some(true) => lane.commit().await,
         Some(false) => Err(AppError::invalid("email", "This person is in the project.")),
@@ -123,7 +123,7 @@ pub async fn put_person(project: ProjectId, email: String, role: ProjectRole) ->
 pub async fn set_person_role(member: MemberId, role: ProjectRole) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::set_role(&mut lane, member, role).await?;
     lane.commit().await
 }
@@ -133,7 +133,7 @@ pub async fn set_person_role(member: MemberId, role: ProjectRole) -> Result<(), 
 pub async fn remove_person(member: MemberId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     let me = sql::remove(&mut lane, member).await?;
     let is_member = me && crate::workspaces::sql::workspace(&mut lane).await.is_ok();
     lane.commit().await?;

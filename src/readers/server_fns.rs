@@ -15,7 +15,7 @@ pub async fn who_can_see(subject: Subject, id: String, after: Option<String>) ->
     let id = model::id(subject, &id)?;
     let mut lane = if subject == Subject::Thread { lanes::user().await? } else { lanes::workspace().await? };
     let (name, project) = sql::called(&mut lane, subject, &id).await?;
-    let (mut parts, mut all) = (Vec::new(), true);
+    let (mut parts, mut all) = (Vec::new(), false);
     if subject == Subject::Thread {
         parts = sql::answers(&mut lane, &id).await?;
     } else {

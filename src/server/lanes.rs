@@ -262,6 +262,14 @@ pub async fn workspace() -> Result<UserLane, AppError> {
     signed_in(async |lanes, opening| lanes.workspace(&opening).await).await
 }
 
+/// The same for a change, which comes one after the other in a workspace: what its caller may do is decided after all that was done
+/// before, a removal of theirs among it.
+pub async fn changing() -> Result<UserLane, AppError> {
+    let mut lane = workspace().await?;
+    sqlx::query("select app.hold_workspace()").execute(lane.conn()).await?;
+    Ok(lane)
+}
+
 /// [`Lanes::look`] for whoever is signed in.
 pub async fn look(
     person: UserId,

@@ -63,7 +63,7 @@ pub async fn change_workspace(
     use crate::server::lanes;
     let (name, description) = (model::name(&name)?, model::description(&description)?);
     let (company, colour) = (model::company(&company)?, colour.unwrap_or(Colour::Usual));
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::change(&mut lane, &name, &description, &company, colour).await?;
     lane.commit().await
 }
@@ -74,7 +74,7 @@ pub async fn delete_workspace(name: String) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
     let place = state::place().ok_or(AppError::Forbidden)?;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     let workspace = sql::workspace(&mut lane).await?;
     if name.trim() != workspace.name {
         return Err(AppError::invalid("name", "This is not the name of the workspace."));
@@ -117,7 +117,7 @@ pub async fn list_members(
 pub async fn set_member_role(member: MemberId, role: MemberRole) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::set_role(&mut lane, member, role).await?;
     lane.commit().await
 }
@@ -126,7 +126,7 @@ pub async fn set_member_role(member: MemberId, role: MemberRole) -> Result<(), A
 pub async fn remove_member(member: MemberId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::remove(&mut lane, member).await?;
     lane.commit().await
 }
@@ -136,7 +136,7 @@ pub async fn remove_member(member: MemberId) -> Result<(), AppError> {
 pub async fn leave_workspace() -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
+    let mut lane = lanes::changing().await?;
     sql::leave(&mut lane).await?;
     lane.commit().await?;
     leptos_axum::redirect("/workspaces");
