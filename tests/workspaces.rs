@@ -968,3 +968,40 @@ async fn a_removal_holds_nothing_that_somebody_who_accepts_an_invitation_waits_f
     });
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
 }
+
+#[tokio::test]
+async fn a_link_that_a_colleague_passed_on_opens_in_ones_own_place_and_for_nobody_else() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let (gus, zoe) = (app.sign_up("gus@example.org").await, app.sign_up("zoe@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let plan = project(&app, &ada, &place, "Plan").await;
+    put(&app, &plan, &bob, "viewer").await;
+    put(&app, &plan, &gus, "viewer").await;
+    let other = make(&app, &zoe, "Zoo").await;
+    for rest in ["", "/members?q=b%20c&sort=seen", &format!("/projects/{plan}")] {
+        let moved = app.page(Some(&bob), &format!("/w/{place}{rest}")).await;
+        assert_eq!(moved.status, StatusCode::SEE_OTHER, "{rest}");
+        assert_eq!(moved.headers[header::LOCATION], format!("/w/{bobs}{rest}"));
+        assert_eq!(app.page(Some(&bob), &format!("/w/{bobs}{rest}")).await.status, StatusCode::OK, "{rest}");
+        for stranger in [&gus, &zoe] {
+            let there = app.page(Some(stranger), &format!("/w/{place}{rest}")).await;
+            let not = app.page(Some(stranger), &format!("/w/0e000000-0000-4000-8000-00000000000e{rest}")).await;
+            assert_eq!((there.status, not.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{rest}");
+            assert!(!there.body.contains("Acme"), "{rest}");
+        }
+    }
+    // What is not theirs in it stays nothing; and their own place leads nowhere else.
+    let hidden = project(&app, &ada, &place, "Hidden").await;
+    let moved = app.page(Some(&bob), &format!("/w/{place}/projects/{hidden}")).await;
+    assert_eq!(moved.headers[header::LOCATION], format!("/w/{bobs}/projects/{hidden}"));
+    assert_eq!(app.page(Some(&bob), &format!("/w/{bobs}/projects/{hidden}")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.page(Some(&zoe), &format!("/w/{other}/projects/{plan}")).await.status, StatusCode::NOT_FOUND);
+    // By a form nothing is moved: it acts where it stood.
+    let saved = app.form(Some(&bob), &format!("/w/{place}/settings?do=leave-workspace"), &[]).await;
+    assert_eq!(saved.status, StatusCode::NOT_FOUND);
+    // Whoever was removed, and a workspace that was deleted.
+    ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
+    assert_eq!(app.page(Some(&bob), &format!("/w/{place}")).await.status, StatusCode::NOT_FOUND);
+}

@@ -9,7 +9,7 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::{MethodRouter, any, get, post},
 };
 use leptos::prelude::provide_context;
@@ -29,7 +29,9 @@ use tower_http::{
 
 use super::{
     caller::{self, Caller},
-    forms, headers, mailer, misses,
+    forms, headers,
+    lanes::Opening,
+    mailer, misses,
     state::AppState,
     wire,
 };
@@ -46,6 +48,7 @@ use crate::{
         raw_text::WritesHtml,
         theme::Theme,
     },
+    workspaces,
 };
 
 /// What stands behind a door.
@@ -343,7 +346,25 @@ fn context_of(state: &AppState, request: &Request) -> impl Fn() + Clone + Send +
 }
 
 async fn page(State(state): State<AppState>, request: Request) -> Response {
-    render_page(&state, request).await
+    let caller = request.extensions().get::<Caller>().cloned();
+    let uri = request.uri().clone();
+    let response = render_page(&state, request).await;
+    let (StatusCode::NOT_FOUND, Some(Caller::User(opening))) = (response.status(), caller) else { return response };
+    match in_own_place(&state, &opening, &uri).await {
+        Some(there) => Redirect::to(&there).into_response(),
+        None => response,
+    }
+}
+
+/// The same page of a workspace where its address has the place of a colleague, who has passed the link on.
+async fn in_own_place(state: &AppState, opening: &Opening, uri: &Uri) -> Option<String> {
+    let rest = uri.path_and_query()?.as_str().strip_prefix("/w/")?;
+    let place = opening.place?;
+    let rest = rest.strip_prefix(&place.to_string())?;
+    let mut lane = state.lanes.user(opening).await.ok()?;
+    let own = workspaces::sql::place_beside(&mut lane, place).await.ok()??;
+    lane.commit().await.ok()?;
+    Some(format!("/w/{own}{rest}"))
 }
 
 async fn server_fn(State(state): State<AppState>, request: Request) -> Response {

@@ -33,6 +33,11 @@ pub async fn make(lane: &mut UserLane, name: &str) -> Result<PlaceId, AppError> 
     Ok(sqlx::query_scalar("select app.make_workspace($1)").bind(name).fetch_one(lane.conn()).await?)
 }
 
+/// The caller's own place beside somebody else's in one workspace.
+pub async fn place_beside(lane: &mut UserLane, place: PlaceId) -> Result<Option<PlaceId>, AppError> {
+    Ok(sqlx::query_scalar("select app.place_beside($1)").bind(place).fetch_one(lane.conn()).await?)
+}
+
 /// The workspace that the lane is in.
 pub async fn workspace(lane: &mut UserLane) -> Result<Workspace, AppError> {
     let (name, description, company, colour, personal, role) = sqlx::query_as(
