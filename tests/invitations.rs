@@ -377,3 +377,47 @@ async fn whoever_is_erased_leaves_no_address_in_invitations() {
     assert!(erased.status.is_success() || erased.status.is_redirection(), "{}", erased.body);
     assert_eq!(app.count("select count(*) from app.invitations").await, 0);
 }
+
+#[tokio::test]
+async fn whoever_renews_or_raises_an_invitation_that_does_not_stand_any_more_gives_it_themselves() {
+    let app = App::new().await;
+    let (ada, bob) = (app.sign_up("ada@example.org").await, app.sign_up("bob@example.org").await);
+    let place = make(&app, &ada, "Acme").await;
+    let bobs = join(&app, &place, &bob, "admin").await;
+    let cy = app.sign_up("cy@example.org").await;
+    let id_of = async |email: &str| -> String {
+        let id: uuid::Uuid = sqlx::query_scalar("select id from app.invitations where email = $1")
+            .bind(email)
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap();
+        id.to_string()
+    };
+    let token =
+        |told: &serde_json::Value| told[0]["outcome"]["link"].as_str().unwrap().split("t=").nth(1).unwrap().to_owned();
+    let accept = async |person: &crate::harness::Person, token: &str| {
+        app.call(Some(person), "invitations/server_fns/accept_invitation", &[("token", token)]).await.status
+    };
+    // Raised by an owner above what the admin who invited may give.
+    let link =
+        ok(&app, &bob, &bobs, "invitations/server_fns/invite", &[("emails", "cy@example.org"), ("role", "admin")])
+            .await;
+    let id = id_of("cy@example.org").await;
+    ok(&app, &ada, &place, "invitations/server_fns/set_invited_role", &[("invitation", &id), ("role", "owner")]).await;
+    assert_eq!(accept(&cy, &token(&link)).await, StatusCode::OK);
+    // Renewed by an owner after whoever invited was removed; without that it opens nothing.
+    let dee = app.sign_up("dee@example.org").await;
+    let link =
+        ok(&app, &bob, &bobs, "invitations/server_fns/invite", &[("emails", "dee@example.org"), ("role", "admin")])
+            .await;
+    ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
+    assert_ne!(accept(&dee, &token(&link)).await, StatusCode::OK);
+    let id = id_of("dee@example.org").await;
+    let link = ok(&app, &ada, &place, "invitations/server_fns/resend_invitation", &[("invitation", &id)]).await;
+    assert_eq!(accept(&dee, &token(&link)).await, StatusCode::OK);
+    let roles: Vec<String> = sqlx::query_scalar("select role from app.workspace_members where email in ('cy@example.org', 'dee@example.org') and workspace_id = (select id from app.workspaces where name = 'Acme') order by email")
+        .fetch_all(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(roles, ["owner", "admin"]);
+}

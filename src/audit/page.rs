@@ -18,8 +18,10 @@ pub fn AuditTrail() -> impl IntoView {
     let wanted = query.with_untracked(|query| Wanted::of(|name| query.get(name)));
     with_workspace("Audit trail", move |workspace| {
         let place = place();
-        let whole = workspace.role.manages();
+        let whole = workspace.role.manages() && wanted.project.is_none();
+        let project = wanted.project.map(|id| format!("/w/{place}/projects/{id}"));
         view! {
+            {project.map(|href| view! { <p>"What is about one project alone. "<a class="link" href=href>"Go to the project"</a></p> })}
             {whole.then(|| view! {
                 <p><a class="button" href=format!("/w/{place}/audit.jsonl") download>"Export all of it"</a></p>
             })}

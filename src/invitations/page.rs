@@ -36,10 +36,12 @@ pub fn Invitations() -> impl IntoView {
             return view! { <Failed error=AppError::Forbidden/> }.into_any();
         }
         let place = place();
+        let wrong = told.iter().flatten().filter(|one| one.outcome == Outcome::Wrong).map(|one| one.email.clone());
+        let wrong = wrong.collect::<Vec<_>>().join("\n");
         view! {
             {told.map(|told| view! { <Told told/> })}
             <FormError error=refused fields=&[]/>
-            <Inviter workspace=workspace.clone() place=place.clone() back/>
+            <Inviter workspace=workspace.clone() place=place.clone() back wrong/>
             <section>
                 <h2>"Open invitations"</h2>
                 <Suspense>
@@ -80,9 +82,18 @@ fn Told(told: Vec<Invited>) -> impl IntoView {
 }
 
 #[component]
-fn Inviter(workspace: Workspace, place: String, back: Option<FormBack>) -> impl IntoView {
+fn Inviter(
+    workspace: Workspace,
+    place: String,
+    back: Option<FormBack>,
+    /// What was no address the last time, to be mended.
+    wrong: String,
+) -> impl IntoView {
     let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
-    let (emails, role, project_role) = (typed("emails"), typed("role"), typed("project_role"));
+    let (mut emails, role, project_role) = (typed("emails"), typed("role"), typed("project_role"));
+    if back.is_none() {
+        emails = wrong;
+    }
     let role = if back.is_some() { role } else { MemberRole::ProjectCreator.as_str().to_owned() };
     let chosen: Vec<String> = back
         .iter()
