@@ -421,3 +421,22 @@ async fn whoever_renews_or_raises_an_invitation_that_does_not_stand_any_more_giv
         .unwrap();
     assert_eq!(roles, ["owner", "admin"]);
 }
+
+#[tokio::test]
+async fn whoever_opens_a_link_as_somebody_else_signs_out_and_is_back_at_it() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    let place = make(&app, &ada, "Acme").await;
+    let fields = [("emails", "cy@example.org"), ("role", "project_creator")];
+    let told = ok(&app, &ada, &place, "invitations/server_fns/invite", &fields).await;
+    let link = told[0]["outcome"]["link"].as_str().unwrap().to_owned();
+    let path = format!("/invitation{}", link.split("/invitation").nth(1).unwrap());
+    let page = app.page(Some(&ada), &path).await.body;
+    assert!(page.contains("signed in as") && page.contains(&format!("name=\"next\" value=\"{path}\"")), "{page}");
+    let evil =
+        app.form(Some(&app.sign_up("bob@example.org").await), "/chat?do=sign-out", &[("next", "//evil.example")]).await;
+    assert_eq!(evil.headers[header::LOCATION], "/chat");
+    let out = app.form(Some(&ada), "/chat?do=sign-out", &[("next", &path)]).await;
+    assert_eq!((out.status, out.headers[header::LOCATION].to_str().unwrap()), (StatusCode::SEE_OTHER, path.as_str()));
+    assert!(app.page(None, &path).await.body.contains("Choose a password"));
+}

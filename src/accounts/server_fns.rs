@@ -81,12 +81,13 @@ pub async fn make_token() -> Result<Token, AppError> {
     Ok(Token { access_token, token_type: "Bearer".to_owned(), expires_in: until - caller::now() })
 }
 
-/// Ends this session here and in every window that it has open. Doing it twice is fine.
+/// Ends this session here and in every window that it has open. Doing it twice is fine. Goes on to `next`, a page of ours.
 #[server]
-pub async fn sign_out() -> Result<(), AppError> {
+pub async fn sign_out(next: Option<String>) -> Result<(), AppError> {
+    use super::model;
     use crate::server::{session, state};
     session::end(&state::current()?).await?;
-    leptos_axum::redirect("/sign-in");
+    leptos_axum::redirect(next.as_deref().map_or("/sign-in", |next| model::next_page(Some(next))));
     Ok(())
 }
 

@@ -256,8 +256,11 @@ fn Offered(offer: Offer, token: String, error: Option<AppError>) -> impl IntoVie
                 </form>
             }.into_any(),
             Reader::Other(mine) => view! {
-                <p>"You are signed in as "<strong>{mine}</strong>". Sign out, and open the link again."</p>
-                <form method="post" action="/chat?do=sign-out"><button type="submit" class="button wide">"Sign out"</button></form>
+                <p>"You are signed in as "<strong>{mine}</strong>". Sign out to come in as whom it is for."</p>
+                <form method="post" action="/chat?do=sign-out">
+                    <input type="hidden" name="next" value=format!("/invitation?t={token}")/>
+                    <button type="submit" class="button wide">"Sign out"</button>
+                </form>
             }.into_any(),
             Reader::HasAccount => view! {
                 <p>"This address has an account. Sign in to it first."</p>

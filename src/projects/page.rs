@@ -127,10 +127,14 @@ fn person(row: PersonRow, managed: bool, owned: bool, here: &str) -> impl IntoVi
         if me { ("Leave", "Leave this project".to_owned()) } else { ("Remove", format!("Remove {called}")) };
     let remove = (may || me).then(|| {
         view! {
-            <form method="post" action=format!("{here}?do=remove-person")>
-                <input type="hidden" name="member" value=id.to_string()/>
-                <button type="submit" class="button danger" aria-label=label>{word}</button>
-            </form>
+            <details class="sure">
+                <summary class="button danger" aria-label=label.clone()>{word}</summary>
+                <form method="post" action=format!("{here}?do=remove-person")>
+                    <input type="hidden" name="member" value=id.to_string()/>
+                    <p class="quiet">{if me { "Then others have to let you in again." } else { "They lose this project at once." }}</p>
+                    <button type="submit" class="button danger">{label}</button>
+                </form>
+            </details>
         }
     });
     view! {

@@ -313,11 +313,15 @@ pub fn Settings() -> impl IntoView {
             {(!workspace.personal).then(|| view! {
                 <section>
                     <h2>"Leave"</h2>
-                    <p>"You see nothing of this workspace any more, and are out of its projects. What you wrote in it stays."</p>
-                    <form method="post" action=leave>
-                        <FormError error=leaving fields=&[]/>
-                        <button type="submit" class="button">"Leave this workspace"</button>
-                    </form>
+                    <p>"Once you have left, you see nothing of this workspace and are out of its projects. What you wrote in it stays."</p>
+                    <FormError error=leaving fields=&[]/>
+                    <details class="sure">
+                        <summary class="button danger">"Leave"</summary>
+                        <form method="post" action=leave>
+                            <p class="quiet">"Others have to let you in again."</p>
+                            <button type="submit" class="button danger">"Leave this workspace"</button>
+                        </form>
+                    </details>
                 </section>
             })}
             {(owner && !workspace.personal).then(|| view! {
