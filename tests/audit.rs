@@ -140,7 +140,7 @@ async fn where_a_change_came_from_is_noted_and_one_that_is_undone_is_not() {
 
     let mut opening = ada.opening();
     opening.place = Some(place.parse().unwrap());
-    let mut lane = app.state.lanes.workspace(&opening).await.unwrap();
+    let mut lane = app.state.lanes.writing(&opening).await.unwrap();
     lane.conn().execute("update app.workspaces set name = 'never'").await.unwrap();
     drop(lane);
     assert_eq!(events(&app, &ada, &place, &[]).await, seen);
@@ -683,7 +683,7 @@ async fn what_was_under_way_while_somebody_was_erased_keeps_no_name_of_theirs() 
     let bobs = join(&app, &place, &bob, "admin").await;
     let mut opening = bob.opening();
     opening.place = Some(bobs.parse().unwrap());
-    let mut lane = app.state.lanes.workspace(&opening).await.unwrap();
+    let mut lane = app.state.lanes.writing(&opening).await.unwrap();
     lane.conn().execute("update app.workspaces set name = 'by bob'").await.unwrap();
     let mut erasing = app.db.superuser().await;
     erasing.execute("begin").await.unwrap();
@@ -736,7 +736,7 @@ async fn an_admin_who_is_removed_at_that_moment_is_who_did_what_they_did() {
     let (bobs, cys) = (join(&app, &place, bob, "admin").await, join(&app, &place, cy, "project_creator").await);
     let mut opening = ada.opening();
     opening.place = Some(place.parse().unwrap());
-    let mut lane = app.state.lanes.workspace(&opening).await.unwrap();
+    let mut lane = app.state.lanes.writing(&opening).await.unwrap();
     lane.conn().execute("delete from app.workspace_members where email = 'bob@example.org'").await.unwrap();
     let member = [("member", cys.as_str())];
     let removing = at(&app, bob, &bobs, "workspaces/server_fns/remove_member", &member);

@@ -475,7 +475,7 @@ async fn owners_alone_add_check_and_remove_domains() {
     // The database says so too, whatever the code asks.
     let mut opening = bob.opening();
     opening.place = Some(admin.parse().unwrap());
-    let mut lane = app.state.lanes.workspace(&opening).await.unwrap();
+    let mut lane = app.state.lanes.writing(&opening).await.unwrap();
     let tried = moat::domains::sql::add(&mut lane, "else.example").await;
     assert!(matches!(tried, Err(AppError::Forbidden)), "{tried:?}");
     assert_eq!(app.count("select count(*) from app.workspace_domains").await, 1);

@@ -14,7 +14,7 @@ const TOKEN: &str = "accounts/server_fns/make_token";
 const MEMBERS: &str = "workspaces/server_fns/list_members";
 const PROJECTS: &str = "projects/server_fns/list_projects";
 
-async fn workspace(app: &App, name: &'static str) -> WorkspaceId {
+pub async fn workspace(app: &App, name: &'static str) -> WorkspaceId {
     sqlx::query_scalar("select id from app.workspaces where name = $1")
         .bind(name)
         .fetch_one(&mut app.db.superuser().await)

@@ -135,19 +135,37 @@ impl Lanes {
     /// Opens a lane in the workspace that the caller's place is in; the workspace's id goes from the row of their membership into
     /// the claims. `Forbidden` where the request names no place, `NotFound` where it is none of theirs, or not any more.
     /// A program's token names the workspace itself: `Forbidden` where its caller does not belong there any more.
+    ///
+    /// It reads, and the database holds it to that: a change that did not go through [`changing`] would not wait its turn.
     pub async fn workspace(&self, opening: &Opening) -> Result<UserLane, AppError> {
+        self.placed(opening, "on").await
+    }
+
+    /// The same, for a change. Whoever opens it says what is changed after what: see [`changing`].
+    pub async fn writing(&self, opening: &Opening) -> Result<UserLane, AppError> {
+        self.placed(opening, "off").await
+    }
+
+    async fn placed(&self, opening: &Opening, read_only: &'static str) -> Result<UserLane, AppError> {
         let claims = claims(opening);
         let query = || {
             let query = match opening.workspace {
-                None => "select null, set_config('role', gate.open($1, $2, $3, to_timestamp($4), $5), true)",
-                Some(_) => "select null, set_config('role', gate.open_org($1, $2, $3, to_timestamp($4), $6, $5), true)",
+                None => {
+                    "select set_config('transaction_read_only', $6, true),
+                            set_config('role', gate.open($1, $2, $3, to_timestamp($4), $5), true)"
+                }
+                Some(_) => {
+                    "select set_config('transaction_read_only', $6, true),
+                            set_config('role', gate.open_org($1, $2, $3, to_timestamp($4), $7, $5), true)"
+                }
             };
             let query = sqlx::query(query)
                 .bind(Value::to_string(&claims))
                 .bind(opening.user)
                 .bind(opening.session)
                 .bind(opening.issued_at as f64)
-                .bind(opening.place);
+                .bind(opening.place)
+                .bind(read_only);
             match opening.workspace {
                 None => query,
                 Some(workspace) => query.bind(workspace),
@@ -257,7 +275,7 @@ pub async fn user() -> Result<UserLane, AppError> {
     signed_in(async |lanes, opening| lanes.user(&opening).await).await
 }
 
-/// The same in the workspace or project that the request's address names.
+/// The same in the workspace or project that the request's address names, for reading.
 pub async fn workspace() -> Result<UserLane, AppError> {
     signed_in(async |lanes, opening| lanes.workspace(&opening).await).await
 }
@@ -265,7 +283,7 @@ pub async fn workspace() -> Result<UserLane, AppError> {
 /// The same for a change, which comes one after the other in a workspace: what its caller may do is decided after all that was done
 /// before, a removal of theirs among it.
 pub async fn changing() -> Result<UserLane, AppError> {
-    let mut lane = workspace().await?;
+    let mut lane = signed_in(async |lanes, opening| lanes.writing(&opening).await).await?;
     sqlx::query("select app.hold_workspace()").execute(lane.conn()).await?;
     Ok(lane)
 }
