@@ -17,6 +17,10 @@ use crate::{
         settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
     },
     audit::page::AuditTrail,
+    conversations::{
+        page::{Desk, DeskConversation},
+        set_up::SetUp,
+    },
     domains::page::Domains,
     error::AppError,
     folders::page::{FolderPage, Folders},
@@ -31,6 +35,7 @@ use crate::{
         raw_text::raw_text,
         theme,
     },
+    widget::page::Widget,
     workspaces::page::{Members, Settings, WorkspaceHome, Workspaces},
 };
 
@@ -123,6 +128,10 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/w/:place/projects/:id") view=ProjectPage ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/projects/:id/readers") view=ReadersOfProject ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/audit/:id/readers") view=ReadersOfEvent ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/desk") view=Desk ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/desk/set-up") view=SetUp ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/desk/:id") view=DeskConversation ssr=SsrMode::Async/>
+                <Route path=path!("/widget/:key") view=Widget ssr=SsrMode::Async/>
                 <Route path=path!("/chat/:id/readers") view=ReadersOfThread ssr=SsrMode::Async/>
                 <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>

@@ -7,7 +7,7 @@
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
 //! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`readers`] (who can see
-//! something), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! something), [`conversations`] (customers, as the staff has them) and [`widget`] (as they see it themselves), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -19,6 +19,7 @@ pub mod accounts;
 pub mod answers;
 pub mod app;
 pub mod audit;
+pub mod conversations;
 pub mod domains;
 pub mod error;
 pub mod folders;
@@ -33,6 +34,7 @@ pub mod server;
 pub mod threads;
 pub mod transfer;
 pub mod ui;
+pub mod widget;
 pub mod workspaces;
 
 /// The browser's entry: makes the page that the server rendered come alive.

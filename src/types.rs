@@ -100,6 +100,18 @@ id!(
     DomainId
 );
 id!(
+    /// `app.conversations.id`
+    ConversationId
+);
+id!(
+    /// `app.widget_keys.id`
+    KeyId
+);
+id!(
+    /// Whose events: a person's id, a workspace's for its desk, or a conversation's for its customer. It stays in the server.
+    TopicId
+);
+id!(
     /// Made by the client, so that a request that is sent twice is stored once.
     ClientId
 );
@@ -190,6 +202,32 @@ words!(
         Inactive = "inactive",
         Banned = "banned",
         Archived = "archived",
+    }
+);
+words!(
+    /// `app.conversations.status`
+    ConversationStatus {
+        /// The bot answers.
+        Bot = "bot",
+        /// For somebody to take it.
+        Waiting = "waiting",
+        /// An agent has it.
+        Claimed = "claimed",
+        /// Put off, until a time or until the customer says something.
+        Snoozed = "snoozed",
+        Resolved = "resolved",
+    }
+);
+words!(
+    /// `app.conversation_messages.role`
+    ConversationRole {
+        Customer = "customer",
+        Bot = "bot",
+        Agent = "agent",
+        /// For the staff alone, as is the next.
+        Note = "note",
+        /// What was done.
+        System = "system",
     }
 );
 words!(

@@ -5,7 +5,7 @@ use moat::server::{
     adopt::{AdoptError, How, Report, adopt},
     caller::now,
     check, jobs,
-    postgres::{OWNER, SERVICE_LOGIN, SUPERUSER, USER_LOGIN},
+    postgres::{OWNER, SUPERUSER},
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor};
@@ -98,7 +98,7 @@ async fn ask(app: &App, n: u8, function: &str, fields: &[(&str, &str)]) -> Answe
 }
 
 async fn the_wall_stands(db: &Db) {
-    let findings = check::run(&db.options(USER_LOGIN), &db.options(SERVICE_LOGIN)).await.unwrap();
+    let findings = check::run(&db.logins()).await.unwrap();
     assert_eq!(check::report(&findings, false), "");
     let silent: i64 = sqlx::query_scalar("select count(*) from pg_trigger where tgenabled <> 'O'")
         .fetch_one(&mut db.superuser().await)

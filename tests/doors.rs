@@ -10,8 +10,7 @@ use axum::{
 use moat::server::{
     forms::FORMS,
     jwt::Claims,
-    lanes::Lanes,
-    postgres::{SERVICE_LOGIN, USER_LOGIN},
+    lanes::{Lanes, Logins},
     router::{OPEN_SERVER_FNS, ROUTES, Serves},
 };
 use serde_json::json;
@@ -30,7 +29,9 @@ async fn the_pages_of_the_app_are_the_pages_of_the_table() {
     let plain = leptos_axum::generate_route_list(moat::app::Plain);
     for (serves, pages) in [(Serves::App, waking), (Serves::Plain, plain)] {
         let pages: BTreeSet<String> = pages.iter().map(|route| route.path().to_owned()).collect();
-        let table: BTreeSet<String> = ROUTES.iter().filter(|d| d.serves == serves).map(|d| d.path.to_owned()).collect();
+        // A customer's page is a plain one, in another's frame.
+        let is = |d: &Serves| *d == serves || (serves == Serves::Plain && *d == Serves::Widget);
+        let table: BTreeSet<String> = ROUTES.iter().filter(|d| is(&d.serves)).map(|d| d.path.to_owned()).collect();
         assert_eq!(pages, table, "{serves:?}");
     }
 }
@@ -71,6 +72,9 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
             (true, _) if ["/link", "/invitation", "/dev/outbox"].contains(&path.as_str()) => {
                 assert_eq!(answer.status, 404, "{path}")
             }
+            (true, Serves::Widget) => assert_eq!(answer.status, 404, "{path}"),
+            // For those with a token of its own kind.
+            (true, Serves::WidgetLive) => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, _) => assert_eq!(answer.status, StatusCode::OK, "{path}"),
             (false, Serves::App | Serves::Plain) => {
@@ -87,7 +91,10 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
     }
     for path in &all {
         let answer = app.send(raw_post(path, "")).await;
-        if OPEN_SERVER_FNS.contains(path) {
+        if path.contains("/widget/") {
+            // For a customer's token, which is none of a person's.
+            assert!(OPEN_SERVER_FNS.contains(path), "{path}");
+        } else if OPEN_SERVER_FNS.contains(path) {
             assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
         } else {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
@@ -361,12 +368,12 @@ async fn a_server_without_its_database_says_that_it_is_alive_and_not_ready_and_i
     // Connections that died in the meantime are no reason not to be ready.
     admin(cut_off).await;
     assert_eq!(look().await, (200, 200));
-    // Each of the two logins counts.
-    let (user, service) = (app.db.options(USER_LOGIN), app.db.options(SERVICE_LOGIN));
+    // Each of the logins counts.
     let unknown = app.db.options("nobody_of_this_name");
-    assert!(Lanes::new(user.clone(), service.clone(), 1).ready().await);
-    assert!(!Lanes::new(unknown.clone(), service, 1).ready().await);
-    assert!(!Lanes::new(user, unknown, 1).ready().await);
+    assert!(Lanes::new(app.db.logins(), 1).ready().await);
+    assert!(!Lanes::new(Logins { user: unknown.clone(), ..app.db.logins() }, 1).ready().await);
+    assert!(!Lanes::new(Logins { service: unknown.clone(), ..app.db.logins() }, 1).ready().await);
+    assert!(!Lanes::new(Logins { visitor: unknown, ..app.db.logins() }, 1).ready().await);
 }
 
 #[tokio::test]

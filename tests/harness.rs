@@ -18,9 +18,9 @@ use moat::{
     server::{
         boot,
         config::Config,
-        lanes::{Lanes, Opening},
-        migrate,
-        postgres::{Durability, Embedded, SERVICE_LOGIN, USER_LOGIN},
+        lanes::{Lanes, Logins, Opening},
+        migrate::{self, Passwords},
+        postgres::{Durability, Embedded, SERVICE_LOGIN, USER_LOGIN, VISITOR_LOGIN},
         router,
         state::AppState,
     },
@@ -60,8 +60,7 @@ async fn cluster() -> &'static Cluster {
                 .process_group(0)
                 .spawn()
                 .expect("a watchdog");
-            let (user, service) = (embedded.options(USER_LOGIN), embedded.options(SERVICE_LOGIN));
-            migrate::migrate(&embedded.owner(), (&user, None), (&service, None)).await.expect("migrations");
+            migrate::migrate(&embedded.owner(), &embedded.logins(), &Passwords::default()).await.expect("migrations");
             Cluster { embedded, _watchdog: watchdog }
         })
         .await
@@ -101,8 +100,13 @@ impl Db {
         self.connect("postgres").await
     }
 
+    pub fn logins(&self) -> Logins {
+        let [user, service, visitor] = [USER_LOGIN, SERVICE_LOGIN, VISITOR_LOGIN].map(|role| self.options(role));
+        Logins { user, service, visitor }
+    }
+
     pub fn lanes(&self, size: u32) -> Lanes {
-        Lanes::new(self.options(USER_LOGIN), self.options(SERVICE_LOGIN), size)
+        Lanes::new(self.logins(), size)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use moat::{
     error::AppError,
-    server::lanes::{Lanes, Opening, Reason},
+    server::lanes::{Lanes, Logins, Opening, Reason},
     types::{SessionId, UserId},
 };
 use sqlx::{Executor, postgres::PgConnectOptions};
@@ -253,7 +253,7 @@ async fn a_lane_is_not_waited_for_when_the_databases_host_has_gone_without_a_wor
     let db = Db::new().await;
     let opening = ada(&db).await;
     let (options, away) = host(&db).await;
-    let lanes = Lanes::new(options.clone(), options, 2);
+    let lanes = Lanes::new(Logins { user: options.clone(), service: options.clone(), visitor: options }, 2);
     // Both connections are made, and given back.
     let both = tokio::join!(lanes.user(&opening), lanes.user(&opening));
     tokio::join!(both.0.unwrap().commit(), both.1.unwrap().commit()).0.unwrap();
@@ -270,7 +270,7 @@ async fn a_connection_that_has_grown_old_while_nobody_used_it_is_closed_and_made
     let db = Db::new().await;
     let opening = ada(&db).await;
     let lifetime = Duration::from_millis(300);
-    let lanes = Lanes::with_lifetime(db.options("moat_user"), db.options("moat_service"), 2, lifetime);
+    let lanes = Lanes::with_lifetime(db.logins(), 2, lifetime);
     let pid = async |lane: &mut moat::server::lanes::UserLane| -> i32 {
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(lane.conn()).await.unwrap()
     };

@@ -97,7 +97,7 @@ fn pieces(events: &[(i64, Value)]) -> (String, Vec<i64>) {
 /// This many events of somebody's, waiting in the outbox.
 async fn tell(app: &App, who: &Person, many: usize) {
     sqlx::query(
-        "insert into app.outbox (user_id, kind, payload) select $1, 'thread.changed', '{}' from generate_series(1, $2)",
+        "insert into app.outbox (topic, kind, payload) select $1, 'thread.changed', '{}' from generate_series(1, $2)",
     )
     .bind(who.id)
     .bind(many as i64)
@@ -288,7 +288,7 @@ async fn whatever_ends_a_session_ends_its_stream_and_nothing_is_heard_after_it()
                 })
                 .await;
             }
-            sqlx::query("insert into app.outbox (user_id, kind, payload) values ($1, 'thread.changed', '{}')")
+            sqlx::query("insert into app.outbox (topic, kind, payload) values ($1, 'thread.changed', '{}')")
                 .bind(asker.id)
                 .execute(&mut app.db.superuser().await)
                 .await
@@ -331,7 +331,7 @@ async fn a_place_that_is_forgotten_or_was_never_given_is_answered_with_resync() 
         (n > 3).then_some(())
     })
     .await;
-    app.db.superuser().await.execute("update app.feed_users set floor = 2").await.unwrap();
+    app.db.superuser().await.execute("update app.feed_topics set floor = 2").await.unwrap();
     for wrong in [0, -1, 1_000_000, i64::MAX] {
         let mut stream = Stream::open(&app, &ada, Some(wrong), None).await;
         assert_eq!(stream.next().await.unwrap().1["kind"], "resync", "{wrong}");
@@ -349,7 +349,7 @@ async fn a_listener_that_is_too_slow_is_told_to_read_anew_and_holds_up_nobody() 
     tell(&app, &ada, many).await;
     app.until("the slow one is let go", async || (app.state.hub.subscribers() == 0).then_some(())).await;
     let mut heard = 0;
-    while slow.events.recv().await.is_some() {
+    while slow.next().await.is_some() {
         heard += 1;
     }
     assert!(slow.was_too_slow());
@@ -437,7 +437,7 @@ async fn forgetting_takes_what_is_old_and_leaves_what_is_young() {
     tell(&app, &ada, 6).await;
     tell(&app, &bob, 2).await;
     fed(&app, 8).await;
-    sqlx::query("update app.feed set created_at = now() - interval '2 hours' where user_id = $1 and upos <= 3")
+    sqlx::query("update app.feed set created_at = now() - interval '2 hours' where topic = $1 and tpos <= 3")
         .bind(ada.id)
         .execute(&mut app.db.superuser().await)
         .await
@@ -467,7 +467,7 @@ async fn writers_that_commit_out_of_order_lose_no_event() {
             let mut conn = <sqlx::PgConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
             for i in 0..25 {
                 conn.execute("begin").await.unwrap();
-                sqlx::query("insert into app.outbox (user_id, kind, payload) values ($1, 'thread.changed', jsonb_build_object('writer', $2, 'i', $3))")
+                sqlx::query("insert into app.outbox (topic, kind, payload) values ($1, 'thread.changed', jsonb_build_object('writer', $2, 'i', $3))")
                     .bind(user)
                     .bind(n)
                     .bind(i)

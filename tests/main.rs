@@ -10,6 +10,7 @@ mod answers;
 mod architecture;
 mod audit;
 mod catalogue;
+mod conversations;
 mod domains;
 mod doors;
 mod invitations;

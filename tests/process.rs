@@ -337,6 +337,10 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         (vec!["--secret", "short"], "32 characters"),
         (vec!["--dns", "ns.example"], "--dns"),
         (vec!["--database-url", "postgres://x@localhost/y"], "MOAT_SERVICE_URL"),
+        (
+            vec!["--database-url", "postgres://x@localhost/y", "--service-url", "postgres://x@localhost/y"],
+            "MOAT_VISITOR_URL",
+        ),
         (vec!["--issuers", "[7]"], "MOAT_ISSUERS"),
         (vec!["--proxies", "10.0.0.1,proxy.example"], "give an address or a network"),
         (vec!["--quota=-1"], "quota"),
@@ -350,6 +354,8 @@ fn settings_that_would_be_unsafe_or_can_not_work_are_refused_in_words() {
         "postgres://x@localhost/y",
         "--service-url",
         "postgres://z@localhost/y",
+        "--visitor-url",
+        "postgres://v@localhost/y",
         "--secret",
         "a secret of more than 32 characters",
     ];
@@ -420,8 +426,11 @@ fn the_demo_sign_in_is_for_this_machine_and_for_the_embedded_database_alone() {
     assert_eq!((demo(&proxied), demo(&open)), (None, None), "nor is one told that was made before");
     let user = run(&folder.0, &["db", "url", "--role", "login"]).1.trim().to_owned();
     let service = user.replace("//moat_user@", "//moat_service@");
+    let visitor = user.replace("//moat_user@", "//moat_visitor@");
     let secret = "a secret of more than 32 characters";
-    assert_eq!(demo(&[("DATABASE_URL", &user), ("MOAT_SERVICE_URL", &service), ("MOAT_SECRET", secret)]), None);
+    let own = [("DATABASE_URL", user), ("MOAT_SERVICE_URL", service), ("MOAT_VISITOR_URL", visitor)];
+    let own = own.each_ref().map(|(name, url)| (*name, url.as_str()));
+    assert_eq!(demo(&[own[0], own[1], own[2], ("MOAT_SECRET", secret)]), None);
     here.stop();
 }
 

@@ -220,7 +220,7 @@ async fn an_erased_account_leaves_no_row_behind_and_its_address_is_free() {
     })
     .await;
     let mut conn = app.db.superuser().await;
-    let tables: Vec<String> = sqlx::query("select table_name::text from information_schema.columns where table_schema = 'app' and column_name = 'user_id'")
+    let tables: Vec<String> = sqlx::query("select table_name::text from information_schema.columns where table_schema = 'app' and column_name in ('user_id', 'topic')")
         .fetch_all(&mut conn)
         .await
         .unwrap()
@@ -244,7 +244,9 @@ async fn an_erased_account_leaves_no_row_behind_and_its_address_is_free() {
     app.state.hub.sequence().await.unwrap();
     for table in tables {
         let left = |who: moat::types::UserId| {
-            let sql = format!("select to_jsonb(t)::text from app.{table} t where user_id = '{who}'");
+            let sql = format!(
+                "select to_jsonb(t)::text from app.{table} t where coalesce(to_jsonb(t) ->> 'user_id', to_jsonb(t) ->> 'topic') = '{who}'"
+            );
             let options = app.db.options("postgres");
             async move {
                 use sqlx::Connection;
@@ -257,7 +259,7 @@ async fn an_erased_account_leaves_no_row_behind_and_its_address_is_free() {
         let hers: Vec<String> = left(ada.id)
             .await
             .into_iter()
-            .filter(|row| !row.contains("user.closed") && table != "feed_users")
+            .filter(|row| !row.contains("user.closed") && table != "feed_topics")
             .collect();
         assert_eq!(hers, Vec::<String>::new(), "{table}");
         if ["threads", "messages", "sessions", "credentials", "mail_tokens", "codes", "feed"].contains(&table.as_str())

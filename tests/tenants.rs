@@ -1,7 +1,7 @@
 //! What workspaces add to the matrix: who is in which, and a case for each of their policies.
 
 use crate::matrix::{
-    Actor::{Guest, Job, Member, Owner, User},
+    Actor::{Guest, Job, Member, Opening, Owner, User, Visitor},
     Case, case, case_as, definer,
 };
 
@@ -35,6 +35,31 @@ pub const WORLD: &str = "
       ('a3000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b.example', 'of b', null);
     insert into app.users (id, email, status, email_verified_at) values ('00000000-0000-4000-8000-0000000000a3', 'x@a.example', 'waitlist', now());
     insert into app.removed_members (workspace_id, user_id, address) values ('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-0000000000a3', '');
+    insert into app.desks (workspace_id, name) values ('aa000000-0000-4000-8000-00000000000a', 'of A'), ('aa000000-0000-4000-8000-00000000000b', 'of B');
+    insert into app.widget_keys (id, workspace_id, key, name) values
+      ('b3000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'key of a', 'page of A'),
+      ('b3000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'key of b', 'page of B');
+    insert into app.agents (workspace_id, user_id, name) values
+      ('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a', 'A'),
+      ('aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000d', 'D'),
+      ('aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000a', 'A at B''s'),
+      ('aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'B');
+    update app.agents set here_until = now() + interval '1 hour' where name = 'D';
+    insert into app.visitors (id, workspace_id, key_id, token_hash) values
+      ('b4000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b3000000-0000-4000-8000-00000000000a', 'visits a'),
+      ('b6000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b3000000-0000-4000-8000-00000000000a', 'visits a too'),
+      ('b4000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b3000000-0000-4000-8000-00000000000b', 'visits b');
+    insert into app.conversations (id, workspace_id, visitor_id, last_seq) values
+      ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b4000000-0000-4000-8000-00000000000a', 2),
+      ('b7000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b6000000-0000-4000-8000-00000000000a', 2),
+      ('b5000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b4000000-0000-4000-8000-00000000000b', 2);
+    insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content)
+      select t.id, t.workspace_id, 1, 'customer', '{\"text\": \"help\"}'::jsonb from app.conversations t
+      union all select t.id, t.workspace_id, 2, 'note', '{\"text\": \"between us\"}'::jsonb from app.conversations t;
+    delete from app.outbox where kind <> 'thread.changed';
+    -- What no role is granted, so that the policies that wait behind the grants are tried as well.
+    grant delete on app.conversations, app.conversation_messages to authenticated;
+    grant update (content) on app.conversation_messages to authenticated;
 ";
 
 /// A change, and the event of it.
@@ -256,6 +281,198 @@ pub static CASES: &[Case] = &[
         "invitation_projects.select_definer",
         Job("sign_in"),
         "select from app.read_invitation('to a', null) r where r.projects is not null",
+    ),
+    case(
+        "desks.select_member",
+        Member,
+        ("select from app.desks where name = 'of B'", 1),
+        ("select from app.desks where name = 'of A'", Some(0)),
+    ),
+    case_as(
+        "desks.insert_manager",
+        (Owner, "with gone as materialized (select app.probe('delete from app.desks returning name', '')) insert into app.desks (name) select 'x' from gone", 1),
+        (Member, "insert into app.desks (name) values ('x')", None),
+    ),
+    case_as(
+        "desks.update_manager",
+        (Owner, "update app.desks set name = 'x'", 1),
+        (Member, "update app.desks set name = 'x'", Some(0)),
+    ),
+    case(
+        "widget_keys.select_member",
+        Member,
+        ("select from app.widget_keys where name = 'page of B'", 1),
+        ("select from app.widget_keys where name = 'page of A'", Some(0)),
+    ),
+    case_as(
+        "widget_keys.insert_manager",
+        (Owner, "insert into app.widget_keys (name) values ('x')", 1),
+        (Member, "insert into app.widget_keys (name) values ('x')", None),
+    ),
+    case_as(
+        "widget_keys.update_manager",
+        (Owner, "update app.widget_keys set name = 'x'", 1),
+        (Member, "update app.widget_keys set name = 'x'", Some(0)),
+    ),
+    case_as(
+        "widget_keys.delete_manager",
+        (Owner, "delete from app.widget_keys", 1),
+        (Member, "delete from app.widget_keys", Some(0)),
+    ),
+    case(
+        "agents.select_member",
+        Member,
+        ("select from app.agents where workspace_id = 'aa000000-0000-4000-8000-00000000000b'", 2),
+        ("select from app.agents where workspace_id = 'aa000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case_as(
+        "agents.insert_manager",
+        (
+            Owner,
+            "with gone as materialized (select app.probe('delete from app.agents returning name', '')) insert into app.agents (user_id, name) select '00000000-0000-4000-8000-00000000000d', 'x' from gone",
+            1,
+        ),
+        (
+            Member,
+            "with gone as materialized (select app.probe('delete from app.agents returning name', '')) insert into app.agents (user_id, name) select '00000000-0000-4000-8000-00000000000a', 'x' from gone",
+            None,
+        ),
+    ),
+    case(
+        "agents.update_manager",
+        Owner,
+        ("update app.agents set capacity = 7", 2),
+        ("update app.agents set capacity = 7", Some(2)),
+    ),
+    case_as(
+        "agents.delete_manager",
+        (Owner, "delete from app.agents", 2),
+        (Member, "delete from app.agents", Some(0)),
+    ),
+    case(
+        "visitors.select_member",
+        Member,
+        ("select id from app.visitors where id = 'b4000000-0000-4000-8000-00000000000b'", 1),
+        ("select id from app.visitors where id = 'b4000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case(
+        "visitors.update_member",
+        Member,
+        ("update app.visitors set blocked_at = now()", 1),
+        ("update app.visitors set blocked_at = now()", Some(1)),
+    ),
+    case(
+        "conversations.select_member",
+        Member,
+        ("select from app.conversations where id = 'b5000000-0000-4000-8000-00000000000b'", 1),
+        ("select from app.conversations where id = 'b5000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case_as(
+        "conversations.insert_member",
+        (Member, "insert into app.conversations (subject) values ('x')", 1),
+        (Guest, "insert into app.conversations (subject) values ('x')", None),
+    ),
+    case(
+        "conversations.update_member",
+        Member,
+        ("update app.conversations set priority = 2", 1),
+        ("update app.conversations set priority = 2", Some(1)),
+    ),
+    case(
+        "conversations.delete_member",
+        Member,
+        ("delete from app.conversations", 1),
+        ("delete from app.conversations", Some(1)),
+    ),
+    case(
+        "conversations.select_visitor",
+        Visitor,
+        ("select id from app.conversations where id = 'b5000000-0000-4000-8000-00000000000a'", 1),
+        ("select id from app.conversations where id = 'b7000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case(
+        "conversations.update_visitor",
+        Visitor,
+        ("update app.conversations set active_at = now()", 1),
+        ("update app.conversations set active_at = now()", Some(1)),
+    ),
+    case(
+        "conversation_messages.select_member",
+        Member,
+        ("select from app.conversation_messages where conversation_id = 'b5000000-0000-4000-8000-00000000000b'", 2),
+        ("select from app.conversation_messages where conversation_id = 'b5000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case(
+        "conversation_messages.insert_member",
+        Member,
+        (
+            "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) values ('b5000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 3, 'note', '{\"text\": \"\"}', '00000000-0000-4000-8000-00000000000a')",
+            1,
+        ),
+        (
+            "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) values ('b5000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 3, 'customer', '{\"text\": \"\"}', '00000000-0000-4000-8000-00000000000a')",
+            None,
+        ),
+    ),
+    case(
+        "conversation_messages.update_member",
+        Member,
+        ("update app.conversation_messages set content = '{\"text\": \"\"}'", 2),
+        ("update app.conversation_messages set content = '{\"text\": \"\"}'", Some(2)),
+    ),
+    case(
+        "conversation_messages.delete_member",
+        Member,
+        ("delete from app.conversation_messages", 2),
+        ("delete from app.conversation_messages", Some(2)),
+    ),
+    // Of two messages the note is not theirs.
+    case(
+        "conversation_messages.select_visitor",
+        Visitor,
+        ("select id from app.conversation_messages where conversation_id = 'b5000000-0000-4000-8000-00000000000a'", 1),
+        ("select id from app.conversation_messages where conversation_id = 'b7000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case(
+        "conversation_messages.select_visitor",
+        Visitor,
+        ("select id from app.conversation_messages where role = 'customer'", 1),
+        ("select id from app.conversation_messages where role = 'note'", Some(0)),
+    ),
+    case(
+        "conversation_messages.insert_visitor",
+        Visitor,
+        (
+            "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content) values ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 3, 'customer', '{\"text\": \"\"}')",
+            1,
+        ),
+        (
+            "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content) values ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 3, 'agent', '{\"text\": \"\"}')",
+            None,
+        ),
+    ),
+    definer("desks.select_definer", Opening, "select from gate.read_desk('key of a') d where d.name = 'of A'"),
+    definer("widget_keys.select_definer", Opening, "select where gate.make_visitor('key of a', 'new')"),
+    definer("agents.select_definer", Owner, "select app.hold_colleague('ac000000-0000-4000-8000-00000000000a')"),
+    definer("agents.update_definer", Owner, "select app.hold_agent()"),
+    definer("visitors.select_definer", Visitor, "select where app.visitor_conversation() is not null"),
+    definer("visitors.insert_definer", Opening, "select where gate.make_visitor('key of a', 'new')"),
+    definer(
+        "visitors.delete_definer",
+        Job("sweep"),
+        "with old as materialized (select app.probe('insert into app.visitors (workspace_id, token_hash, created_at) values (''aa000000-0000-4000-8000-00000000000a'', ''old'', now() - interval ''2 days'') returning name', '') as done) select from old where app.sweep_visitors(10) = 1",
+    ),
+    definer("visitors.update_definer", Visitor, "select app.introduce('Vi', '')"),
+    definer("conversations.select_definer", Visitor, "select where app.visitor_conversation() is not null"),
+    definer(
+        "conversations.insert_definer",
+        Visitor,
+        "with parted as materialized (select app.probe('update app.conversations set visitor_id = null returning status', '')) select from parted where app.begin_conversation() <> 'b5000000-0000-4000-8000-00000000000a'",
+    ),
+    definer(
+        "conversations.update_definer",
+        Job("sweep"),
+        "with old as materialized (select app.probe('update app.conversations set status = ''claimed'', claimed_by = ''00000000-0000-4000-8000-00000000000a'', claimed_at = now() where workspace_id = ''aa000000-0000-4000-8000-00000000000a'' returning status', '') as done) select from old where app.sweep_claims(10) = 2",
     ),
     case_as(
         "audit_events.select_manager",

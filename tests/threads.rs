@@ -230,7 +230,7 @@ async fn no_statement_in_a_lane_for_somebody_else_finds_a_trace() {
         }
     }
     let mut lane = app.state.lanes.user(&bob.opening()).await.unwrap();
-    let told: i64 = sqlx::query_scalar("select count(*) from app.my_feed(0, 1000000, 1000) f")
+    let told: i64 = sqlx::query_scalar("select count(*) from app.my_feed(false, 0, 1000000, 1000) f")
         .fetch_one(lane.conn())
         .await
         .unwrap();

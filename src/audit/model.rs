@@ -10,7 +10,7 @@ use crate::{
 pub const EVENTS_PAGE: usize = 50;
 
 /// What can be in the trail: what it is called there, and on screens.
-pub const NOUNS: [(&str, &str); 11] = [
+pub const NOUNS: [(&str, &str); 15] = [
     ("member", "Members"),
     ("invitation", "Invitations"),
     ("offer", "Projects in invitations"),
@@ -18,6 +18,10 @@ pub const NOUNS: [(&str, &str); 11] = [
     ("person", "People of projects"),
     ("domain", "E-mail domains"),
     ("workspace", "Workspace"),
+    ("desk", "Desk"),
+    ("agent", "Agents"),
+    ("widget", "Web pages of the desk"),
+    ("visitor", "Blocked customers"),
     ("security", "Denials"),
     ("session", "Sign-ins"),
     ("account", "Account"),
@@ -199,6 +203,19 @@ impl Event {
             }
             ("domain.changed", _) => format!("ended the proof of the domain {}", self.field("proven").1),
             ("domain.removed", _) => format!("removed the domain {}", self.field("domain").1),
+            ("desk.added", _) => "opened the desk".to_owned(),
+            ("desk.changed", _) => "changed what customers read at the desk".to_owned(),
+            ("agent.added", true) => "became an agent of the desk".to_owned(),
+            ("agent.added", false) => format!("made {whom} an agent of the desk"),
+            ("agent.changed", true) => "changed how they answer at the desk".to_owned(),
+            ("agent.changed", false) => format!("changed how {whom} answers at the desk"),
+            ("agent.removed", true) => "is no agent of the desk any more".to_owned(),
+            ("agent.removed", false) => format!("took {whom} off the desk"),
+            ("widget.added", _) => format!("added the web page {} to the desk", self.field("name").2),
+            ("widget.changed", _) => "changed a web page of the desk".to_owned(),
+            ("widget.removed", _) => format!("removed the web page {} from the desk", self.field("name").1),
+            ("visitor.changed", _) if self.new.contains_key("blocked_at") => "blocked a customer".to_owned(),
+            ("visitor.changed", _) => "let a customer write again".to_owned(),
             ("session.added", _) => "signed in".to_owned(),
             ("session.changed", _) => "ended a session".to_owned(),
             ("account.changed", _) => "changed the account".to_owned(),
@@ -213,6 +230,7 @@ impl Event {
                     Some("member") => "a membership",
                     Some("person") => "a place in a project",
                     Some("invitation") => "an invitation",
+                    Some("conversation") => "a conversation",
                     _ => "a chat",
                 };
                 let times = if times > 1 { format!(" {times} times") } else { String::new() };

@@ -19,13 +19,15 @@ use super::sql;
 use crate::{
     error::AppError,
     server::lanes::{Lanes, Reason},
-    types::{GenerationId, SessionId, UserId},
+    types::{GenerationId, PlaceId, SessionId, TopicId, UserId},
 };
 
 /// Events that may wait for one slow listener; after that it is told to read its page anew.
 pub const QUEUE: usize = 512;
 /// Streams that one person may have open here. A browser has one for all its tabs, so these are as many browsers.
 const STREAMS: usize = 16;
+/// Streams of one conversation's customer: the tabs in which they have it open.
+const VISITS: usize = 8;
 /// Rows a statement moves or reads.
 const BATCH: i32 = 500;
 /// Without any notification, the feed is looked at this often: a process that died between its commit and its wake-up
@@ -48,30 +50,84 @@ struct Inner {
 struct Heard {
     /// The place up to which subscribers have been told; `None` until the feed has been looked at.
     pos: Option<i64>,
-    listeners: HashMap<UserId, Vec<Listener>>,
+    listeners: HashMap<TopicId, Vec<Listener>>,
     /// Answers that this process is writing, by generation.
     writers: HashMap<GenerationId, CancellationToken>,
 }
 
+/// A topic that a stream hears, with its number among those of the stream.
 struct Listener {
-    session: Option<SessionId>,
-    send: mpsc::Sender<Item>,
-    missed: Arc<AtomicBool>,
+    topic: usize,
+    /// Of a desk: where its reader stands there.
+    place: Option<PlaceId>,
+    /// Hears nothing of the topic but its closing, and ends with it.
+    ends_with: bool,
+    line: Arc<Line>,
 }
 
-/// What a subscriber receives: a place among the user's own events, and the event's JSON.
-pub type Item = (i64, Arc<str>);
+/// A stream's end here, shared by all its topics.
+struct Line {
+    session: Option<SessionId>,
+    send: mpsc::Sender<Item>,
+    missed: AtomicBool,
+    over: CancellationToken,
+}
+
+impl Line {
+    fn is_over(&self) -> bool {
+        self.over.is_cancelled() || self.send.is_closed()
+    }
+}
+
+impl Listener {
+    /// False when there is no room: then the whole stream is over, and its reader is told to read anew.
+    fn pass(&self, pos: i64, event: &Arc<str>) -> bool {
+        if self.line.is_over() {
+            return false;
+        }
+        match self.line.send.try_send(Item { topic: self.topic, pos, event: event.clone() }) {
+            Ok(()) => true,
+            Err(error) => {
+                self.line.missed.fetch_or(matches!(error, mpsc::error::TrySendError::Full(_)), Ordering::AcqRel);
+                self.line.over.cancel();
+                false
+            }
+        }
+    }
+}
+
+/// What a subscriber receives: which of its topics, a place in that, and the event's JSON.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub topic: usize,
+    pub pos: i64,
+    pub event: Arc<str>,
+}
 
 /// A place at the feed. Dropping it ends the subscription.
 pub struct Subscription {
-    pub events: mpsc::Receiver<Item>,
-    missed: Arc<AtomicBool>,
+    events: mpsc::Receiver<Item>,
+    line: Arc<Line>,
 }
 
 impl Subscription {
+    /// The next event; `None` when there will be no more.
+    pub async fn next(&mut self) -> Option<Item> {
+        tokio::select! {
+            biased;
+            item = self.events.recv() => item,
+            () = self.line.over.cancelled() => None,
+        }
+    }
+
+    /// Whether its reader may hear no more, whatever still waits.
+    pub fn is_cut(&self) -> bool {
+        self.line.over.is_cancelled() && !self.was_too_slow()
+    }
+
     /// After the last event: whether it ended because this listener was too slow.
     pub fn was_too_slow(&self) -> bool {
-        self.missed.load(Ordering::Acquire)
+        self.line.missed.load(Ordering::Acquire)
     }
 }
 
@@ -90,26 +146,49 @@ impl Hub {
     ///
     /// `Unavailable` before [`Hub::prepare`]: without a place to go on from, what lies between would be lost in silence.
     pub fn subscribe(&self, user: UserId, session: Option<SessionId>) -> Result<Subscription, AppError> {
+        self.hear(TopicId(user.0), session)
+    }
+
+    /// The same for a customer, of their conversation, until its desk is closed.
+    pub fn visit(&self, conversation: TopicId, desk: TopicId) -> Result<Subscription, AppError> {
+        let subscription = self.hear(conversation, None)?;
+        let line = subscription.line.clone();
+        if let Some(listeners) = self.heard().listeners.get_mut(&conversation) {
+            listeners.retain(|l| !l.line.is_over());
+            let over = listeners.len().saturating_sub(VISITS);
+            listeners.drain(..over).for_each(|l| l.line.over.cancel());
+        }
+        self.heard().listen(desk, Listener { topic: 1, place: None, ends_with: true, line });
+        Ok(subscription)
+    }
+
+    fn hear(&self, topic: TopicId, session: Option<SessionId>) -> Result<Subscription, AppError> {
         let (send, events) = mpsc::channel(QUEUE);
-        let missed = Arc::new(AtomicBool::new(false));
+        let (missed, over) = (AtomicBool::new(false), CancellationToken::new());
+        let line = Arc::new(Line { session, send, missed, over });
         let mut heard = self.heard();
         if heard.pos.is_none() {
             return Err(AppError::Unavailable);
         }
-        let listeners = heard.listeners.entry(user).or_default();
-        listeners.retain(|l| !l.send.is_closed());
-        listeners.push(Listener { session, send, missed: missed.clone() });
-        Ok(Subscription { events, missed })
+        heard.listen(topic, Listener { topic: 0, place: None, ends_with: false, line: line.clone() });
+        Ok(Subscription { events, line })
+    }
+
+    /// From now on, this topic's events too, under this number. Whether the caller may hear them has to be decided once more
+    /// after this call: whoever loses that in between is either refused then or cut off here.
+    pub fn also(&self, subscription: &Subscription, number: usize, topic: TopicId, place: PlaceId) {
+        let line = subscription.line.clone();
+        self.heard().listen(topic, Listener { topic: number, place: Some(place), ends_with: false, line });
     }
 
     /// Ends the oldest streams of somebody who has too many. The oldest and not the newest is refused: it may hang on a
     /// network that is long gone, while somebody looks at the newest. One that is alive comes back with its cursor and misses
     /// nothing. Call once it is decided that the newest may hear.
     pub fn make_room(&self, user: UserId) {
-        if let Some(listeners) = self.heard().listeners.get_mut(&user) {
-            listeners.retain(|l| !l.send.is_closed());
+        if let Some(listeners) = self.heard().listeners.get_mut(&TopicId(user.0)) {
+            listeners.retain(|l| !l.line.is_over());
             let over = listeners.len().saturating_sub(STREAMS);
-            listeners.drain(..over);
+            listeners.drain(..over).for_each(|l| l.line.over.cancel());
         }
     }
 
@@ -127,7 +206,7 @@ impl Hub {
 
     /// How many streams are open here.
     pub fn subscribers(&self) -> usize {
-        self.heard().listeners.values().flatten().filter(|l| !l.send.is_closed()).count()
+        self.heard().listeners.values().flatten().filter(|l| l.topic == 0 && !l.line.is_over()).count()
     }
 
     /// Registers the writer of an answer; the token is cancelled when somebody, in whatever process, asks it to stop.
@@ -178,7 +257,9 @@ impl Hub {
                         }
                     }
                 }
-                self.heard().listeners.clear();
+                for listener in self.heard().listeners.drain().flat_map(|(_, listeners)| listeners) {
+                    listener.line.over.cancel();
+                }
             }
         );
     }
@@ -230,24 +311,62 @@ impl Hub {
 }
 
 impl Heard {
+    fn listen(&mut self, topic: TopicId, listener: Listener) {
+        let listeners = self.listeners.entry(topic).or_default();
+        listeners.retain(|l| !l.line.is_over());
+        listeners.push(listener);
+    }
+
+    /// Ends the streams of these listeners.
+    fn hang_up(&mut self, topic: TopicId, whose: impl Fn(&Line) -> bool) {
+        for listener in self.listeners.get(&topic).into_iter().flatten().filter(|l| whose(&l.line)) {
+            listener.line.over.cancel();
+        }
+        self.purge(topic);
+    }
+
+    /// Tells these listeners that this topic is closed to them, and nothing of it after that. Their streams go on.
+    fn close(&mut self, topic: TopicId, pos: i64, whose: impl Fn(&Listener) -> bool) {
+        let closed = event_json("desk.closed", serde_json::json!({}));
+        if let Some(listeners) = self.listeners.get_mut(&topic) {
+            listeners.retain(|l| {
+                let cut = whose(l);
+                if cut && l.ends_with {
+                    l.line.over.cancel();
+                } else if cut {
+                    l.pass(pos, &closed);
+                }
+                !cut
+            });
+        }
+        self.purge(topic);
+    }
+
+    fn purge(&mut self, topic: TopicId) {
+        if let Some(listeners) = self.listeners.get_mut(&topic) {
+            listeners.retain(|l| !l.line.is_over());
+            if listeners.is_empty() {
+                self.listeners.remove(&topic);
+            }
+        }
+    }
+
     fn tell(&mut self, row: sql::FeedRow) {
         self.pos = Some(row.pos);
         match row.kind.as_str() {
             "session.ended" => {
-                let ended: Option<SessionId> =
-                    row.payload.get("sid").and_then(|v| serde_json::from_value(v.clone()).ok());
-                if let Some(listeners) = self.listeners.get_mut(&row.user) {
-                    listeners.retain(|l| l.session.is_none() || l.session != ended);
-                }
-                return;
+                let ended: Option<SessionId> = field(&row, "sid");
+                return self.hang_up(row.topic, |line| line.session.is_some() && line.session == ended);
             }
-            "user.closed" => {
-                self.listeners.remove(&row.user);
-                return;
+            "user.closed" => return self.hang_up(row.topic, |_| true),
+            "place.gone" => {
+                let gone: Option<PlaceId> = field(&row, "place");
+                return self.close(row.topic, row.tpos, |l| l.place.is_some() && l.place == gone);
             }
+            "conversation.closed" => return self.hang_up(row.topic, |_| true),
+            "desk.closed" => return self.close(row.topic, row.tpos, |_| true),
             "answer.stop" => {
-                let asked: Option<GenerationId> =
-                    row.payload.get("generation").and_then(|v| serde_json::from_value(v.clone()).ok());
+                let asked: Option<GenerationId> = field(&row, "generation");
                 if let Some(writer) = asked.and_then(|id| self.writers.get(&id)) {
                     writer.cancel();
                 }
@@ -255,22 +374,25 @@ impl Heard {
             }
             _ => {}
         }
-        let Some(listeners) = self.listeners.get_mut(&row.user) else {
-            return;
-        };
-        let event = event_json(&row.kind, row.payload);
-        listeners.retain(|l| match l.send.try_send((row.upos, event.clone())) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                l.missed.store(true, Ordering::Release);
-                false
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
-        });
-        if listeners.is_empty() {
-            self.listeners.remove(&row.user);
+        if let Some(listeners) = self.listeners.get_mut(&row.topic) {
+            let event = event_json(&row.kind, row.payload);
+            listeners.retain(|l| l.ends_with || l.pass(row.tpos, &event));
+            self.purge(row.topic);
         }
     }
+}
+
+/// A field of an event that is for the hub alone.
+fn field<T: serde::de::DeserializeOwned>(row: &sql::FeedRow, name: &str) -> Option<T> {
+    row.payload.get(name).and_then(|value| serde_json::from_value(value.clone()).ok())
+}
+
+/// Whether an event is for the hub alone and told to nobody.
+pub fn is_inner(kind: &str) -> bool {
+    matches!(
+        kind,
+        "session.ended" | "user.closed" | "answer.stop" | "place.gone" | "desk.closed" | "conversation.closed"
+    )
 }
 
 /// The event as it travels: the payload and its kind.

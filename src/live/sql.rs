@@ -1,7 +1,7 @@
 use crate::{
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
-    types::UserId,
+    types::TopicId,
 };
 
 /// A row of the feed; `payload` is the event's JSON without its kind.
@@ -9,24 +9,27 @@ use crate::{
 pub struct FeedRow {
     /// Its place among everybody's events: for the server alone.
     pub pos: i64,
-    pub user: UserId,
-    /// Its place among the user's own.
-    pub upos: i64,
+    pub topic: TopicId,
+    /// Its place in its topic.
+    pub tpos: i64,
     pub kind: String,
     pub payload: serde_json::Value,
 }
 
-/// Where a user's own events end, and up to where they have been forgotten.
+/// Where the events of a topic end, and up to where they have been forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
+    pub topic: TopicId,
     pub pos: i64,
     pub floor: i64,
 }
 
+/// Of the caller's own topic, or of the desk of the lane's workspace. `NotFound` for the desk of one that they are no member of.
 /// Read this before the rows that a page shows: what commits in between is then told again, not lost.
-pub async fn cursor(lane: &mut UserLane) -> Result<Cursor, AppError> {
-    let (pos, floor) = sqlx::query_as("select pos, floor from app.my_cursor()").fetch_one(lane.conn()).await?;
-    Ok(Cursor { pos, floor })
+pub async fn cursor(lane: &mut UserLane, desk: bool) -> Result<Cursor, AppError> {
+    let (topic, pos, floor): (Option<TopicId>, i64, i64) =
+        sqlx::query_as("select topic, pos, floor from app.my_cursor($1)").bind(desk).fetch_one(lane.conn()).await?;
+    Ok(Cursor { topic: topic.ok_or(AppError::NotFound)?, pos, floor })
 }
 
 /// The end of everybody's events, where a process begins to listen.
@@ -34,14 +37,16 @@ pub async fn end(lane: &mut ServiceLane) -> Result<i64, AppError> {
     Ok(sqlx::query_scalar("select app.feed_end()").fetch_one(lane.conn()).await?)
 }
 
-/// The caller's own events, `after` excluded and `upto` included.
+/// Events of the same topics, `after` excluded and `upto` included.
 pub async fn mine(
     lane: &mut UserLane,
+    desk: bool,
     after: i64,
     upto: i64,
     limit: i32,
 ) -> Result<Vec<(i64, String, serde_json::Value)>, AppError> {
-    Ok(sqlx::query_as("select pos, kind, payload from app.my_feed($1, $2, $3)")
+    Ok(sqlx::query_as("select pos, kind, payload from app.my_feed($1, $2, $3, $4)")
+        .bind(desk)
         .bind(after)
         .bind(upto)
         .bind(limit)
@@ -56,13 +61,13 @@ pub async fn sequence(lane: &mut ServiceLane, limit: i32) -> Result<i32, AppErro
 
 /// Everybody's events after a place, in order.
 pub async fn read(lane: &mut ServiceLane, after: i64, limit: i32) -> Result<Vec<FeedRow>, AppError> {
-    let rows: Vec<(i64, UserId, i64, String, serde_json::Value)> =
-        sqlx::query_as("select pos, user_id, upos, kind, payload from app.read_feed($1, $2)")
+    let rows: Vec<(i64, TopicId, i64, String, serde_json::Value)> =
+        sqlx::query_as("select pos, topic, tpos, kind, payload from app.read_feed($1, $2)")
             .bind(after)
             .bind(limit)
             .fetch_all(lane.conn())
             .await?;
-    let row = |(pos, user, upos, kind, payload)| FeedRow { pos, user, upos, kind, payload };
+    let row = |(pos, topic, tpos, kind, payload)| FeedRow { pos, topic, tpos, kind, payload };
     Ok(rows.into_iter().map(row).collect())
 }
 

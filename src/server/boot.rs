@@ -9,7 +9,6 @@ use std::{
 };
 
 use leptos::config::LeptosOptions;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,13 +18,13 @@ use super::{
     issuers::Issuers,
     jwt::Tokens,
     keys::{self, Keys},
-    lanes::{self, Lanes},
+    lanes::{self, Lanes, Logins},
     mailer::{Mailer, Outbox},
     migrate::{self, MigrateError},
     misses::Misses,
     openai::OpenAi,
     passwords::Passwords,
-    postgres::{self, Durability, Embedded, PostgresError},
+    postgres::{Durability, Embedded, PostgresError},
     sms::{Gateway, SmsSender},
     state::{AppState, Services},
 };
@@ -57,12 +56,6 @@ pub enum Stop {
     Words(String),
 }
 
-/// The two logins of a database that is ready.
-pub struct Logins {
-    pub user: PgConnectOptions,
-    pub service: PgConnectOptions,
-}
-
 /// A database that is up to date, and how to let go of it.
 pub struct Database {
     pub logins: Logins,
@@ -73,23 +66,24 @@ pub struct Database {
 impl Database {
     /// Starts or adopts the embedded cluster, or connects to the one of the settings; migrates when it may.
     pub async fn open(config: &Config) -> Result<Self, Stop> {
-        if let (Some(user_url), Some(service_url)) = (&config.database_url, &config.service_url) {
-            let logins = Logins { user: lanes::options(user_url)?, service: lanes::options(service_url)? };
+        if let (Some(user), Some(service), Some(visitor)) =
+            (&config.database_url, &config.service_url, &config.visitor_url)
+        {
+            let logins = Logins {
+                user: lanes::options(user)?,
+                service: lanes::options(service)?,
+                visitor: lanes::options(visitor)?,
+            };
             if let Some(owner) = &config.migrate_url {
-                let (user_password, service_password) = (password(user_url), password(service_url));
-                migrate::migrate(
-                    &lanes::options(owner)?,
-                    (&logins.user, user_password.as_deref()),
-                    (&logins.service, service_password.as_deref()),
-                )
-                .await?;
+                let passwords =
+                    migrate::Passwords { user: password(user), service: password(service), visitor: password(visitor) };
+                migrate::migrate(&lanes::options(owner)?, &logins, &passwords).await?;
             }
             return Ok(Self { logins, embedded: None, secret: config.secret.clone().unwrap_or_default() });
         }
         let embedded = Embedded::start(&config.data, config.pg_bin.as_deref(), Durability::Fsync).await?;
-        let logins =
-            Logins { user: embedded.options(postgres::USER_LOGIN), service: embedded.options(postgres::SERVICE_LOGIN) };
-        migrate::migrate(&embedded.owner(), (&logins.user, None), (&logins.service, None)).await?;
+        let logins = embedded.logins();
+        migrate::migrate(&embedded.owner(), &logins, &migrate::Passwords::default()).await?;
         let secret = match &config.secret {
             Some(secret) => secret.clone(),
             None => kept(&embedded.folder().join("secret"), 32, || {

@@ -13,7 +13,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 
 use super::{
     issuers::{Outsider, Refused},
-    keys::RefreshToken,
+    keys::{RefreshToken, VisitorToken},
     lanes::{Opening, Reason},
     proxies, session,
     state::AppState,
@@ -31,6 +31,10 @@ pub enum Caller {
     /// With a token that has been verified; whether its session still lives is decided when a lane opens.
     User(Opening),
 }
+
+/// A customer's token, as its hash. Whether there is such a visitor is decided when a lane opens.
+#[derive(Clone, Debug)]
+pub struct Visiting(pub Vec<u8>);
 
 /// Where a request comes from, as far as it can be believed: see [`proxies`].
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +82,12 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
     };
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
+        // Whoever comes with this is nobody else, whatever cookies there are.
+        if let Some(token) = VisitorToken::parse(token.trim()) {
+            request.extensions_mut().insert(Caller::Nobody);
+            request.extensions_mut().insert(Visiting(token.hash()));
+            return next.run(request).await;
+        }
         return match bearer(&state, token.trim()).await {
             Ok(bearer) => {
                 let Bearer { user, session, workspace, issued_at, until } = bearer;

@@ -1,14 +1,16 @@
 //! The proof, at each start, that the wall stands. Every check is one catalogue query that must find no offender; the
 //! server refuses to start when one does. Tests break each rule and see its check speak.
 
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection};
+
+use super::lanes::Logins;
 
 /// One rule of the wall.
 pub struct Check {
     pub name: &'static str,
     /// What could happen if it did not hold.
     pub why: &'static str,
-    /// Gives the offenders, a text each; `$1` and `$2` are the names of the login roles.
+    /// Gives the offenders, a text each; `$1` to `$3` are the names of the login roles.
     sql: &'static str,
 }
 
@@ -24,12 +26,12 @@ pub static CHECKS: &[Check] = &[
         name: "login roles can do nothing by themselves",
         why: "a request that forgot to open a lane would read what the login role reads",
         sql: "select format('%s is a superuser, bypasses row security, inherits or may make roles or databases', rolname)
-                from pg_roles where rolname in ($1, $2)
+                from pg_roles where rolname in ($1, $2, $3)
                  and (rolsuper or rolbypassrls or rolinherit or rolcreaterole or rolcreatedb or rolreplication or not rolcanlogin)
               union all select format('%s inherits %s', m.rolname, r.rolname)
                 from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
-               where m.rolname in ($1, $2) and coalesce((to_jsonb(a) ->> 'inherit_option')::boolean, false)
-              union all select format('the role %s does not exist', r) from unnest(array[$1, $2]) r
+               where m.rolname in ($1, $2, $3) and coalesce((to_jsonb(a) ->> 'inherit_option')::boolean, false)
+              union all select format('the role %s does not exist', r) from unnest(array[$1, $2, $3]) r
                 where not exists (select from pg_roles where rolname = r)",
     },
     Check {
@@ -37,22 +39,22 @@ pub static CHECKS: &[Check] = &[
         why: "an injected SET ROLE could change lanes",
         sql: "select format('%s is a member of %s', m.rolname, r.rolname)
                 from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
-               where (m.rolname = $1 and r.rolname <> 'authenticated') or (m.rolname = $2 and r.rolname <> 'service')
+               where (m.rolname = $1 and r.rolname <> 'authenticated') or (m.rolname = $2 and r.rolname <> 'service') or (m.rolname = $3 and r.rolname <> 'visitor')
               union all select format('%s is no member of %s', x.login, x.lane)
-                from (values ($1, 'authenticated'), ($2, 'service')) x(login, lane)
+                from (values ($1, 'authenticated'), ($2, 'service'), ($3, 'visitor')) x(login, lane)
                where not exists (select from pg_auth_members a join pg_roles r on r.oid = a.roleid join pg_roles m on m.oid = a.member
                                   where m.rolname = x.login and r.rolname = x.lane)
-              union all select 'both lanes log in as ' || $1 where $1 = $2",
+              union all select 'two lanes log in as ' || x.login from unnest(array[$1, $2, $3]) x(login) group by x.login having count(*) > 1",
     },
     Check {
         name: "login and lane roles own nothing",
         why: "an owner can switch row security off",
         sql: "select format('%s owns %s', r.rolname, c.oid::regclass) from pg_class c join pg_roles r on r.oid = c.relowner
-               where r.rolname in ($1, $2, 'anon', 'authenticated', 'visitor', 'service', 'moat_definer')
+               where r.rolname in ($1, $2, $3, 'anon', 'authenticated', 'visitor', 'service', 'moat_definer')
               union all select format('%s owns the function %s', r.rolname, p.oid::regprocedure) from pg_proc p join pg_roles r on r.oid = p.proowner
-               where r.rolname in ($1, $2, 'anon', 'authenticated', 'visitor', 'service')
+               where r.rolname in ($1, $2, $3, 'anon', 'authenticated', 'visitor', 'service')
               union all select format('%s owns the schema %s', r.rolname, n.nspname) from pg_namespace n join pg_roles r on r.oid = n.nspowner
-               where r.rolname in ($1, $2, 'anon', 'authenticated', 'visitor', 'service', 'moat_definer')
+               where r.rolname in ($1, $2, $3, 'anon', 'authenticated', 'visitor', 'service', 'moat_definer')
                  and n.nspname !~ '^pg_(toast_)?temp_'",
     },
     Check {
@@ -111,13 +113,14 @@ pub static CHECKS: &[Check] = &[
         name: "login roles may call their opening functions and nothing else",
         why: "outside a lane every read must be refused",
         sql: "select format('%s may %s on %s', r.rolname, x.privilege_type, c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace,
-                     aclexplode(c.relacl) x join pg_roles r on r.oid = x.grantee where n.nspname in ('app', 'gate', 'auth') and r.rolname in ($1, $2)
+                     aclexplode(c.relacl) x join pg_roles r on r.oid = x.grantee where n.nspname in ('app', 'gate', 'auth') and r.rolname in ($1, $2, $3)
               union all select format('%s may use schema %s', r.rolname, n.nspname) from pg_namespace n, aclexplode(n.nspacl) x
-                join pg_roles r on r.oid = x.grantee where r.rolname in ($1, $2) and n.nspname in ('app', 'auth')
+                join pg_roles r on r.oid = x.grantee where r.rolname in ($1, $2, $3) and n.nspname in ('app', 'auth')
               union all select format('%s may call %s', r.rolname, p.oid::regprocedure) from pg_proc p join pg_namespace n on n.oid = p.pronamespace,
                      aclexplode(p.proacl) x join pg_roles r on r.oid = x.grantee
                where n.nspname in ('app', 'gate', 'auth')
-                 and ((r.rolname = $1 and p.proname not in ('open', 'open_org', 'look')) or (r.rolname = $2 and p.proname <> 'open_service'))",
+                 and ((r.rolname = $1 and p.proname not in ('open', 'open_org', 'look')) or (r.rolname = $2 and p.proname <> 'open_service')
+                   or (r.rolname = $3 and p.proname not in ('open_visitor', 'read_desk', 'make_visitor')))",
     },
     Check {
         name: "every policy names its role",
@@ -158,25 +161,26 @@ pub static CHECKS: &[Check] = &[
     Check {
         name: "nobody may make temporary tables or functions",
         why: "they are a place to stand inside somebody else's transaction",
-        sql: "select format('%s may', r) from unnest(array[$1, $2, 'anon', 'authenticated', 'visitor', 'service']) r
+        sql: "select format('%s may', r) from unnest(array[$1, $2, $3, 'anon', 'authenticated', 'visitor', 'service']) r
                where exists (select from pg_roles where rolname = r) and has_database_privilege(r, current_database(), 'TEMPORARY')",
     },
 ];
 
 /// Runs all checks over one connection of a login role. The catalogue is readable by everybody.
-pub async fn run(login: &PgConnectOptions, service: &PgConnectOptions) -> Result<Vec<Finding>, sqlx::Error> {
-    let mut conn = PgConnection::connect_with(login).await?;
-    let found = run_on(&mut conn, login.get_username(), service.get_username()).await?;
+pub async fn run(logins: &Logins) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut conn = PgConnection::connect_with(&logins.user).await?;
+    let names = [&logins.user, &logins.service, &logins.visitor].map(|login| login.get_username());
+    let found = run_on(&mut conn, names).await?;
     conn.close().await?;
     Ok(found)
 }
 
 /// The same on an open connection, which may be in a transaction.
-pub async fn run_on(conn: &mut PgConnection, login: &str, service: &str) -> Result<Vec<Finding>, sqlx::Error> {
+pub async fn run_on(conn: &mut PgConnection, logins: [&str; 3]) -> Result<Vec<Finding>, sqlx::Error> {
     let mut found = Vec::with_capacity(CHECKS.len());
     for check in CHECKS {
         let mut query = sqlx::query_scalar(check.sql);
-        for name in [login, service].iter().take(parameters(check.sql)) {
+        for name in logins.iter().take(parameters(check.sql)) {
             query = query.bind(*name);
         }
         found.push(Finding { check, offenders: query.fetch_all(&mut *conn).await? });
@@ -186,7 +190,7 @@ pub async fn run_on(conn: &mut PgConnection, login: &str, service: &str) -> Resu
 
 /// Postgres refuses more parameters than a statement has.
 fn parameters(sql: &str) -> usize {
-    if sql.contains("$2") { 2 } else { usize::from(sql.contains("$1")) }
+    if sql.contains("$1") { 3 } else { 0 }
 }
 
 /// The report in words: everything and what it comes to, or only what does not hold.

@@ -10,13 +10,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
     adopt,
-    boot::{Database, Logins, Stop, kept, missing_files, state},
+    boot::{Database, Stop, kept, missing_files, state},
     check,
     config::{AnswererKind, Config, Signup},
     demo,
     issuers::Issuers,
     jobs, keys,
-    lanes::{self, Lanes, Reason},
+    lanes::{self, Lanes, Logins, Reason},
     postgres, router,
     state::AppState,
     telemetry,
@@ -185,13 +185,13 @@ async fn serve(config: Config) -> Result<(), Stop> {
 
 async fn serve_on(listener: tokio::net::TcpListener, config: Config, database: &Database) -> Result<(), Stop> {
     let logins = &database.logins;
-    let findings = check::run(&logins.user, &logins.service).await?;
+    let findings = check::run(logins).await?;
     let holes = check::report(&findings, false);
     if !holes.is_empty() {
         return Err(Stop::Hole(holes));
     }
     let (origin, loopback) = (config.origin(), config.is_loopback());
-    let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
+    let lanes = Lanes::new(logins.clone(), config.pool);
     let state = state(config, lanes, &database.secret)?;
     let missing = missing_files(&state.leptos);
     if !missing.is_empty() {
@@ -275,8 +275,8 @@ where
     F: Future<Output = Result<String, Stop>>,
 {
     let database = Database::open(&config).await?;
-    let logins = Logins { user: database.logins.user.clone(), service: database.logins.service.clone() };
-    let lanes = Lanes::new(logins.user.clone(), logins.service.clone(), config.pool);
+    let logins = database.logins.clone();
+    let lanes = Lanes::new(logins.clone(), config.pool);
     let outcome = match state(config, lanes.clone(), &database.secret) {
         Ok(state) => work(state, logins).await,
         Err(error) => Err(error.into()),
@@ -375,7 +375,7 @@ async fn verify(config: Config, copy: Option<PathBuf>, here: bool) -> Result<(),
 }
 
 async fn report(logins: &Logins) -> Result<String, Stop> {
-    let findings = check::run(&logins.user, &logins.service).await?;
+    let findings = check::run(logins).await?;
     let whole = check::report(&findings, true);
     if findings.iter().all(|f| f.offenders.is_empty()) { Ok(whole) } else { Err(Stop::Words(whole)) }
 }

@@ -65,6 +65,10 @@ pub struct Config {
     #[arg(long, env = "MOAT_SERVICE_URL", hide_env_values = true, global = true)]
     pub service_url: Option<String>,
 
+    /// The login of the visitors' lane, which customers' talks go by. Needed with DATABASE_URL.
+    #[arg(long, env = "MOAT_VISITOR_URL", hide_env_values = true, global = true)]
+    pub visitor_url: Option<String>,
+
     /// The owner of the schema, who may make roles. Needed by `migrate`; with it `serve` migrates at its start.
     #[arg(long, env = "MOAT_MIGRATE_URL", hide_env_values = true, global = true)]
     pub migrate_url: Option<String>,
@@ -217,6 +221,9 @@ impl Config {
         }
         if self.database_url.is_some() && self.service_url.is_none() {
             return bad("MOAT_SERVICE_URL", "With DATABASE_URL, the login of the service lane is needed too.");
+        }
+        if self.database_url.is_some() && self.visitor_url.is_none() {
+            return bad("MOAT_VISITOR_URL", "With DATABASE_URL, the login of the visitors' lane is needed too.");
         }
         if self.database_url.is_some() && self.secret.is_none() {
             return bad("MOAT_SECRET", "With DATABASE_URL, set a secret that all servers on this database share.");

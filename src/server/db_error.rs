@@ -4,6 +4,7 @@ use crate::error::AppError;
 
 /// SQLSTATEs that our own functions raise.
 const SIGNED_OUT: &str = "P0401";
+const NOT_THEIRS: &str = "P0403";
 const NO_SUCH: &str = "P0404";
 const ID_REUSED: &str = "P0409";
 const QUESTION_GONE: &str = "P0411";
@@ -14,6 +15,9 @@ const TOO_MANY_WORKSPACES: &str = "P0432";
 const PERSONAL: &str = "P0433";
 const SHARED_DOMAIN: &str = "P0434";
 const TOO_MANY_DOMAINS: &str = "P0435";
+const NO_AGENT: &str = "P0441";
+const FULL: &str = "P0442";
+const NOT_THERE: &str = "P0443";
 
 impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
@@ -44,13 +48,28 @@ impl From<sqlx::Error> for AppError {
                         what: "A workspace always has an owner. Make somebody else an owner of it first.".into(),
                     };
                 }
-                Some(FOR_OWNERS) => return Self::Forbidden,
+                Some(FOR_OWNERS | NOT_THEIRS) => return Self::Forbidden,
+                Some(NO_AGENT) => {
+                    return Self::Conflict {
+                        what:
+                            "Only agents of this desk take and answer conversations. Its owners and admins name them."
+                                .into(),
+                    };
+                }
+                Some(NOT_THERE) => {
+                    return Self::Conflict {
+                        what: "They are not at the desk now, and it would come straight back.".into(),
+                    };
+                }
+                Some(FULL) => {
+                    return Self::Conflict { what: "That is as many conversations as one agent has at once.".into() };
+                }
                 Some(TOO_MANY_WORKSPACES) => {
                     return Self::Conflict { what: "You own 50 workspaces, which is all there can be.".into() };
                 }
                 Some(PERSONAL) => {
                     return Self::Conflict {
-                        what: "Nobody else can be in a personal workspace. Make one to share first.".into(),
+                        what: "That is for a workspace that people share, and this one is personal. Make one to share first.".into(),
                     };
                 }
                 Some(SHARED_DOMAIN) => {

@@ -82,6 +82,17 @@ pub const FORMS: &[(&str, &str)] = &[
     ("put-person", "/api/moat/projects/server_fns/put_person"),
     ("set-person-role", "/api/moat/projects/server_fns/set_person_role"),
     ("remove-person", "/api/moat/projects/server_fns/remove_person"),
+    ("take-next", "/api/moat/conversations/server_fns/take_next"),
+    ("take-conversation", "/api/moat/conversations/server_fns/take_conversation"),
+    ("answer-conversation", "/api/moat/conversations/server_fns/answer_conversation"),
+    ("set-conversation", "/api/moat/conversations/server_fns/set_conversation"),
+    ("hand-conversation", "/api/moat/conversations/server_fns/hand_conversation"),
+    ("block-customer", "/api/moat/conversations/server_fns/block_customer"),
+    ("set-desk", "/api/moat/conversations/server_fns/set_desk"),
+    ("put-agent", "/api/moat/conversations/server_fns/put_agent"),
+    ("remove-agent", "/api/moat/conversations/server_fns/remove_agent"),
+    ("make-widget-key", "/api/moat/conversations/server_fns/make_widget_key"),
+    ("remove-widget-key", "/api/moat/conversations/server_fns/remove_widget_key"),
 ];
 
 /// Those whose page shows what came of them, which may be a secret that no address should carry.

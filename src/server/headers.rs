@@ -17,6 +17,14 @@ use axum::response::IntoResponse;
 #[derive(Clone)]
 pub struct ScriptNonce(pub Nonce);
 
+/// Of an answer: pages of these origins may show it in a frame; of none: any page.
+#[derive(Clone)]
+pub struct Framed(pub Vec<String>);
+
+/// Of an answer: pages of others load it.
+#[derive(Clone)]
+pub struct Elsewheres;
+
 /// Who somebody is does not belong into an address, where logs and histories keep it; and a number that a query names proves
 /// nothing. Refused aloud, so that a client that was written for such a thing is noticed.
 pub async fn no_phone_in_query(request: Request, next: Next) -> Response {
@@ -36,20 +44,30 @@ pub async fn secure(State(state): State<AppState>, mut request: Request, next: N
     let nonce = STANDARD_NO_PAD.encode(bytes);
     request.extensions_mut().insert(ScriptNonce(Nonce::from_value(nonce.clone())));
     let mut response = next.run(request).await;
+    let framed = response.extensions().get::<Framed>().cloned();
+    let elsewheres = response.extensions().get::<Elsewheres>().is_some();
+    let ancestors = match &framed {
+        Some(Framed(origins)) if origins.is_empty() => "*".to_owned(),
+        Some(Framed(origins)) => format!("'self' {}", origins.join(" ")),
+        None => "'none'".to_owned(),
+    };
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}' 'strict-dynamic' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+         connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
     );
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    if framed.is_none() {
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
     // Not no-referrer: that turns the Origin of our own forms into null.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    let whose = if elsewheres || framed.is_some() { "cross-origin" } else { "same-origin" };
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static(whose));
     headers.insert("permissions-policy", HeaderValue::from_static("camera=(), microphone=(), geolocation=()"));
     // A year in which the browser asks for nothing in clear, not even for the first page.
     if state.config.origin().starts_with("https://") {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{lanes::Reason, misses, state::AppState};
-use crate::{accounts, answers, audit, domains, error::AppError, live, threads, workspaces};
+use crate::{accounts, answers, audit, conversations, domains, error::AppError, live, threads, workspaces};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -19,6 +19,7 @@ pub async fn run(state: AppState) {
     tokio::join!(
         every(&state, SWEEP, async |state| answers::run::sweep(state).await),
         every(&state, SWEEP, async |state| sweep_threads(state).await),
+        every(&state, SWEEP, async |state| sweep_desks(state).await),
         every(&state, FORGET, async |state| forget(state).await),
         every(&state, DENIALS, async |state| note_misses(state).await),
         every(&state, FORGET, async |state| check_domains(state).await),
@@ -65,6 +66,19 @@ pub async fn sweep_threads(state: &AppState) -> Result<(), AppError> {
         let gone = threads::sql::sweep(&mut lane).await?;
         lane.commit().await?;
         if gone == 0 {
+            return Ok(());
+        }
+        state.hub.wake();
+    }
+}
+
+/// Conversations whose agent has gone, and those that were put off until now, while there are any.
+pub async fn sweep_desks(state: &AppState) -> Result<(), AppError> {
+    loop {
+        let mut lane = state.lanes.service(Reason::Sweep).await?;
+        let moved = conversations::sql::sweep(&mut lane).await?;
+        lane.commit().await?;
+        if moved == 0 {
             return Ok(());
         }
         state.hub.wake();

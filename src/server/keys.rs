@@ -75,6 +75,32 @@ impl RefreshToken {
     }
 }
 
+/// What opens a visitor's conversation, as their page sends it.
+pub struct VisitorToken(RefreshToken);
+
+impl VisitorToken {
+    /// Tells it from a JWT.
+    const MARK: &str = "visitor.";
+
+    pub fn fresh() -> Result<Self, NoRandomness> {
+        Ok(Self(RefreshToken::fresh()?))
+    }
+
+    /// `None` for anything that can't be one.
+    pub fn parse(bearer: &str) -> Option<Self> {
+        RefreshToken::parse(bearer.strip_prefix(Self::MARK)?).map(Self)
+    }
+
+    pub fn as_bearer(&self) -> String {
+        format!("{}{}", Self::MARK, self.0.as_str())
+    }
+
+    /// What is stored.
+    pub fn hash(&self) -> Vec<u8> {
+        self.0.hash()
+    }
+}
+
 /// Six digits.
 pub fn fresh_code() -> Result<String, NoRandomness> {
     let mut bytes = [0u8; 8];

@@ -5,7 +5,10 @@
 use std::{str::FromStr, time::Duration};
 
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor, PgConnection, Postgres, Row, postgres::PgConnectOptions};
+use sqlx::{
+    Connection, Executor, PgConnection, Postgres, Row,
+    postgres::{PgConnectOptions, PgRow},
+};
 
 use super::{
     caller::Caller,
@@ -64,11 +67,20 @@ impl Reason {
     }
 }
 
-/// The two pools: one login role each, and that role is a member of nothing but its lane's role.
+/// What the lanes log in as. One login role each, and that role is a member of nothing but its lane's role.
+#[derive(Clone)]
+pub struct Logins {
+    pub user: PgConnectOptions,
+    pub service: PgConnectOptions,
+    pub visitor: PgConnectOptions,
+}
+
+/// A pool for each login.
 #[derive(Clone)]
 pub struct Lanes {
     user: Pool,
     service: Pool,
+    visitor: Pool,
 }
 
 /// A transaction as `authenticated`, with the caller's claims. Dropping it rolls back.
@@ -76,6 +88,20 @@ pub struct UserLane(Lane, UserId);
 
 /// A transaction as `service`, for one [`Reason`]. Dropping it rolls back.
 pub struct ServiceLane(Lane);
+
+/// A transaction as `visitor`, for one customer and the one talk that is theirs. Dropping it rolls back.
+pub struct VisitorLane(Lane);
+
+/// What a web page may know of a desk before anybody has said a word.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    pub name: String,
+    pub welcome: String,
+    /// The pages that may show the talk; none: any.
+    pub origins: Vec<String>,
+    /// Whether somebody is there to answer.
+    pub open: bool,
+}
 
 /// What a user lane is opened with. A token's claims, already verified.
 #[derive(Clone, Debug)]
@@ -95,13 +121,14 @@ pub struct Opening {
 
 impl Lanes {
     /// Pools of at most `size` connections each. Connects lazily.
-    pub fn new(user: PgConnectOptions, service: PgConnectOptions, size: u32) -> Self {
-        Self::with_lifetime(user, service, size, LIFETIME)
+    pub fn new(logins: Logins, size: u32) -> Self {
+        Self::with_lifetime(logins, size, LIFETIME)
     }
 
     /// Tests don't wait half an hour for a connection to grow old.
-    pub fn with_lifetime(user: PgConnectOptions, service: PgConnectOptions, size: u32, lifetime: Duration) -> Self {
-        Self { user: pool(user, size, lifetime), service: pool(service, size, lifetime) }
+    pub fn with_lifetime(logins: Logins, size: u32, lifetime: Duration) -> Self {
+        let pool = |login| pool(login, size, lifetime);
+        Self { user: pool(logins.user), service: pool(logins.service), visitor: pool(logins.visitor) }
     }
 
     /// Opens a lane for a verified caller, for what is theirs alone. `Unauthenticated` when their session, their account or their
@@ -240,7 +267,45 @@ impl Lanes {
         Ok(ServiceLane(lane))
     }
 
-    /// True when both login roles reach the database.
+    /// Opens a lane for a customer, by the hash of the token that their page holds. `Unauthenticated` for one that nobody gave, or
+    /// whose visitor was blocked.
+    pub async fn visitor(&self, token: &[u8]) -> Result<VisitorLane, AppError> {
+        let query = || sqlx::query("select null, set_config('role', gate.open_visitor($1), true)").bind(token);
+        let (lane, role) = open(&self.visitor, query).await?;
+        if role != "visitor" {
+            lane.close();
+            return Err(AppError::Unauthenticated);
+        }
+        Ok(VisitorLane(lane))
+    }
+
+    /// What a web page's key leads to; `NotFound` when it is none.
+    pub async fn read_desk(&self, key: &str) -> Result<Desk, AppError> {
+        let query = || {
+            sqlx::query("select name, 'none' as role, welcome, origins, open from gate.read_desk($1)")
+                .bind(key.to_owned())
+        };
+        let (lane, row) = opened(&self.visitor, query).await?;
+        let name: Option<String> = row.try_get(0)?;
+        let desk = match name {
+            Some(name) => Ok(Desk { name, welcome: row.try_get(2)?, origins: row.try_get(3)?, open: row.try_get(4)? }),
+            None => Err(AppError::NotFound),
+        };
+        lane.commit().await?;
+        desk
+    }
+
+    /// A new visitor, who is known by this hash from now on; `NotFound` when there is no such key.
+    pub async fn make_visitor(&self, key: &str, token: &[u8]) -> Result<(), AppError> {
+        let query =
+            || sqlx::query("select gate.make_visitor($1, $2), 'none'").bind(key.to_owned()).bind(token.to_vec());
+        let (lane, row) = opened(&self.visitor, query).await?;
+        let made: bool = row.try_get(0)?;
+        lane.commit().await?;
+        if made { Ok(()) } else { Err(AppError::NotFound) }
+    }
+
+    /// True when the login roles reach the database.
     pub async fn ready(&self) -> bool {
         let ping = async |pool: &Pool| {
             while let Ok(mut lent) = pool.lend().await {
@@ -256,7 +321,7 @@ impl Lanes {
             }
             false
         };
-        ping(&self.user).await && ping(&self.service).await
+        ping(&self.user).await && ping(&self.service).await && ping(&self.visitor).await
     }
 
     /// The options that the feed's listening connection is made with.
@@ -267,6 +332,7 @@ impl Lanes {
     pub async fn close(&self) {
         self.user.close().await;
         self.service.close().await;
+        self.visitor.close().await;
     }
 }
 
@@ -286,6 +352,21 @@ pub async fn changing() -> Result<UserLane, AppError> {
     let mut lane = signed_in(async |lanes, opening| lanes.writing(&opening).await).await?;
     sqlx::query("select app.hold_workspace()").execute(lane.conn()).await?;
     Ok(lane)
+}
+
+/// The same for a change that waits for nobody else's, as an answer does: its caller's own removal waits for it, or has been before.
+pub async fn acting() -> Result<UserLane, AppError> {
+    let mut lane = signed_in(async |lanes, opening| lanes.writing(&opening).await).await?;
+    sqlx::query("select app.hold_membership()").execute(lane.conn()).await?;
+    Ok(lane)
+}
+
+/// A lane for the customer whose request it is; `None` where it is nobody's.
+pub async fn visiting() -> Result<Option<VisitorLane>, AppError> {
+    match state::visiting() {
+        Some(visiting) => state::current()?.lanes.visitor(&visiting.0).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// [`Lanes::look`] for whoever is signed in.
@@ -330,6 +411,17 @@ impl UserLane {
         self.1
     }
 
+    pub fn conn(&mut self) -> &mut PgConnection {
+        self.0.conn()
+    }
+
+    /// Without this, everything that the lane did is undone.
+    pub async fn commit(self) -> Result<(), AppError> {
+        self.0.commit().await
+    }
+}
+
+impl VisitorLane {
     pub fn conn(&mut self) -> &mut PgConnection {
         self.0.conn()
     }
@@ -408,8 +500,14 @@ fn pool(options: PgConnectOptions, size: u32, lifetime: Duration) -> Pool {
 
 type OpeningQuery<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;
 
-/// Begins and runs the opening statement; gives the role that the database chose.
+/// Begins and runs the opening statement; gives the role that the database chose, which is the statement's second column.
 async fn open<'q>(pool: &Pool, opening: impl Fn() -> OpeningQuery<'q>) -> Result<(Lane, String), AppError> {
+    let (lane, row) = opened(pool, opening).await?;
+    let role = row.try_get(1)?;
+    Ok((lane, role))
+}
+
+async fn opened<'q>(pool: &Pool, opening: impl Fn() -> OpeningQuery<'q>) -> Result<(Lane, PgRow), AppError> {
     loop {
         // A lane from the first statement on, so that a caller who goes away leaves no open transaction behind.
         let lent = pool.lend().await?;
@@ -426,10 +524,7 @@ async fn open<'q>(pool: &Pool, opening: impl Fn() -> OpeningQuery<'q>) -> Result
             continue;
         }
         return match opening().fetch_one(lane.conn()).await {
-            Ok(row) => {
-                let role = row.try_get(1)?;
-                Ok((lane, role))
-            }
+            Ok(row) => Ok((lane, row)),
             Err(error) => {
                 lane.close();
                 Err(error.into())

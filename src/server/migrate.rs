@@ -2,6 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, migrate::Migrator, postgres::PgConnectOptions};
 
+use super::lanes::Logins;
+
 /// Everything under `migrations/`, part of the binary.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -21,26 +23,40 @@ struct Login<'a> {
     opens: &'static str,
 }
 
-/// Applies what is missing, as the owner, and makes or repairs the two login roles. Repeating it changes nothing.
-/// The passwords are needed only where the login roles do not exist yet.
-pub async fn migrate(
-    owner: &PgConnectOptions,
-    user: (&PgConnectOptions, Option<&str>),
-    service: (&PgConnectOptions, Option<&str>),
-) -> Result<(), MigrateError> {
+/// The passwords of the logins, needed only where their roles do not exist yet.
+#[derive(Clone, Debug, Default)]
+pub struct Passwords {
+    pub user: Option<String>,
+    pub service: Option<String>,
+    pub visitor: Option<String>,
+}
+
+/// Applies what is missing, as the owner, and makes or repairs the login roles. Repeating it changes nothing.
+pub async fn migrate(owner: &PgConnectOptions, logins: &Logins, passwords: &Passwords) -> Result<(), MigrateError> {
     let mut conn = PgConnection::connect_with(owner).await?;
     MIGRATIONS.run(&mut conn).await?;
     // Grants to one role from two starting processes fail with "tuple concurrently updated".
     conn.execute("select pg_advisory_lock(7005131)").await?;
     for login in [
         Login {
-            options: user.0,
-            password: user.1,
+            options: &logins.user,
+            password: passwords.user.as_deref(),
             lane: "authenticated",
             opens: "gate.open(uuid, uuid, timestamptz, uuid), gate.open(text, uuid, uuid, timestamptz, uuid),
                     gate.look(uuid, uuid, timestamptz, text, uuid, uuid), gate.open_org(text, uuid, uuid, timestamptz, uuid, uuid)",
         },
-        Login { options: service.0, password: service.1, lane: "service", opens: "gate.open_service(text, uuid)" },
+        Login {
+            options: &logins.service,
+            password: passwords.service.as_deref(),
+            lane: "service",
+            opens: "gate.open_service(text, uuid)",
+        },
+        Login {
+            options: &logins.visitor,
+            password: passwords.visitor.as_deref(),
+            lane: "visitor",
+            opens: "gate.open_visitor(bytea), gate.read_desk(text), gate.make_visitor(text, bytea)",
+        },
     ] {
         ensure_login(&mut conn, &login).await?;
     }

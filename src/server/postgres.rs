@@ -19,12 +19,16 @@ use std::{
 
 use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
+use super::lanes::Logins;
+
 /// The owner of the schema in an embedded cluster: may make roles, is no superuser.
 pub const OWNER: &str = "moat_owner";
 /// The login role of the user lane in an embedded cluster.
 pub const USER_LOGIN: &str = "moat_user";
 /// The login role of the service lane in an embedded cluster.
 pub const SERVICE_LOGIN: &str = "moat_service";
+/// The login role of the visitors' lane in an embedded cluster.
+pub const VISITOR_LOGIN: &str = "moat_visitor";
 pub const SUPERUSER: &str = "postgres";
 const DATABASE: &str = "moat";
 /// A unix socket's path ends at 107 bytes; the file name in it takes 20.
@@ -113,6 +117,12 @@ impl Embedded {
     /// of the socket.
     pub fn options(&self, role: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass().socket(&self.socket).username(role).database(DATABASE)
+    }
+
+    /// What the lanes log in as.
+    pub fn logins(&self) -> Logins {
+        let [user, service, visitor] = [USER_LOGIN, SERVICE_LOGIN, VISITOR_LOGIN].map(|role| self.options(role));
+        Logins { user, service, visitor }
     }
 
     /// The same as an address for other programs.

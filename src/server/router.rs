@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Path, Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
@@ -48,7 +48,7 @@ use crate::{
         raw_text::WritesHtml,
         theme::Theme,
     },
-    workspaces,
+    widget, workspaces,
 };
 
 /// What stands behind a door.
@@ -60,6 +60,12 @@ pub enum Serves {
     Plain,
     /// The event stream.
     Live,
+    /// A customer's page, in a frame of whatever page may show it.
+    Widget,
+    /// The event stream of a customer.
+    WidgetLive,
+    /// What such pages load besides.
+    Beside,
     /// Chats as a file.
     Export,
     /// The trail of a workspace as a file.
@@ -131,7 +137,15 @@ pub static ROUTES: &[Door] = &[
     door("/w/{place}/projects/{id}", Serves::Plain, false),
     door("/w/{place}/projects/{id}/readers", Serves::Plain, false),
     door("/w/{place}/audit/{id}/readers", Serves::Plain, false),
+    door("/w/{place}/desk", Serves::Plain, false),
+    door("/w/{place}/desk/set-up", Serves::Plain, false),
+    door("/w/{place}/desk/{id}", Serves::Plain, false),
     door("/p/{place}", Serves::Plain, false),
+    door("/widget/{key}", Serves::Widget, true),
+    door("/widget-live", Serves::WidgetLive, true),
+    door("/widget.js", Serves::Beside, true),
+    door("/desk.js", Serves::Beside, true),
+    door("/desk.css", Serves::Beside, true),
     door("/import/file", Serves::Import, false),
     door("/export/{id}", Serves::Export, false),
     door("/live", Serves::Live, false),
@@ -163,6 +177,11 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
     "/api/moat/invitations/server_fns/accept_as_new",
     "/api/moat/guide/server_fns/list_pages",
     "/api/moat/guide/server_fns/read_page",
+    "/api/moat/widget/server_fns/read_welcome",
+    "/api/moat/widget/server_fns/begin_visit",
+    "/api/moat/widget/server_fns/read_own",
+    "/api/moat/widget/server_fns/say",
+    "/api/moat/widget/server_fns/introduce",
 ];
 
 /// Everything but the event stream answers within this time or not at all.
@@ -183,6 +202,9 @@ pub fn router(state: AppState) -> Router {
             Serves::Plain if door.path == OUTBOX => any(outbox),
             Serves::App | Serves::Plain => get(page).post(forms::post),
             Serves::Live => get(live::stream::live),
+            Serves::Widget => get(widget_page),
+            Serves::WidgetLive => get(widget::stream::live),
+            Serves::Beside => get(beside),
             Serves::Export => get(transfer::export::export),
             Serves::Audit => get(audit::export::export),
             Serves::Import => post(transfer::import::import).layer(DefaultBodyLimit::max(FILE_MAX + 64 * 1024)),
@@ -199,7 +221,7 @@ pub fn router(state: AppState) -> Router {
         if PAST_WHEN_SIGNED_IN.contains(&door.path) {
             methods = methods.layer(middleware::from_fn_with_state(state.clone(), signed_in_already));
         }
-        if door.serves != Serves::Live {
+        if !matches!(door.serves, Serves::Live | Serves::WidgetLive) {
             let time = if door.serves == Serves::Import { UPLOAD } else { TIMEOUT };
             methods = methods.layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, time));
         }
@@ -354,6 +376,30 @@ async fn page(State(state): State<AppState>, request: Request) -> Response {
         Some(there) => Redirect::to(&there).into_response(),
         None => response,
     }
+}
+
+/// The page in the bubble's frame. Which pages may show it is the key's to say.
+async fn widget_page(State(state): State<AppState>, Path(key): Path<String>, request: Request) -> Response {
+    let desk = state.lanes.read_desk(&key.replace('\0', "")).await;
+    let mut response = render_page(&state, request).await;
+    // That there is nothing is said in the frame as well: the bubble is still on the page.
+    response.extensions_mut().insert(headers::Framed(desk.map(|desk| desk.origins).unwrap_or_default()));
+    response
+}
+
+/// Scripts and styles that no chat needs, from the program itself.
+async fn beside(uri: Uri) -> Response {
+    let (kind, text) = match uri.path() {
+        "/desk.js" => ("text/javascript", include_str!("../conversations/desk.js")),
+        "/desk.css" => ("text/css", include_str!("../../style/desk.css")),
+        _ => ("text/javascript", include_str!("../widget/widget.js")),
+    };
+    let mut response =
+        ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=300")], text).into_response();
+    if uri.path() == "/widget.js" {
+        response.extensions_mut().insert(headers::Elsewheres);
+    }
+    response
 }
 
 /// The same page of a workspace where its address has the place of a colleague, who has passed the link on.

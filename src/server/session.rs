@@ -108,6 +108,16 @@ pub async fn limit_invitation(state: &AppState, by: UserId, email: &str) -> Resu
     limit(state, &[("invite-by", &by.to_string(), 300, 30.0), ("invite-to", email, 10, 600.0)]).await
 }
 
+/// One new visitor of a desk.
+pub async fn limit_visit(state: &AppState) -> Result<Tries, AppError> {
+    limit(state, &[("visit-from", &place(), 30, 20.0)]).await
+}
+
+/// One thing that a visitor says.
+pub async fn limit_words(state: &AppState) -> Result<Tries, AppError> {
+    limit(state, &[("say-from", &place(), 60, 1.0)]).await
+}
+
 /// One text message to this number.
 pub async fn limit_code(state: &AppState, phone: &str) -> Result<Tries, AppError> {
     limit(state, &[("code-from", &place(), 10, 60.0), ("code-to", phone, 5, 1800.0)]).await

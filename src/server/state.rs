@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    caller::Caller,
+    caller::{Caller, Visiting},
     config::Config,
     dns::Resolver,
     issuers::Issuers,
@@ -93,6 +93,11 @@ pub fn caller() -> Caller {
     use_context::<Parts>().and_then(|parts| parts.extensions.get::<Caller>().cloned()).unwrap_or(Caller::Nobody)
 }
 
+/// The customer who asks, if it is one.
+pub fn visiting() -> Option<Visiting> {
+    use_context::<Parts>().and_then(|parts| parts.extensions.get::<Visiting>().cloned())
+}
+
 /// Where the current request acts, as it says itself.
 pub fn place() -> Option<PlaceId> {
     match caller() {
@@ -104,6 +109,10 @@ pub fn place() -> Option<PlaceId> {
 /// The time zone of whoever asks, as their browser remembers it; UTC until it does. The database decides whether it is one.
 pub fn zone() -> String {
     let cookie = use_context::<Parts>().and_then(|parts| {
+        // A frame on somebody else's page has no cookie of ours.
+        if let Some(zone) = parts.headers.get("x-moat-zone") {
+            return zone.to_str().ok().map(str::to_owned);
+        }
         let header = parts.headers.get(axum::http::header::COOKIE)?.to_str().ok()?.to_owned();
         header.split(';').find_map(|pair| pair.trim().strip_prefix("moat-tz=").map(str::to_owned))
     });

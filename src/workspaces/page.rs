@@ -118,13 +118,14 @@ pub fn Trail(place: String, name: String, here: &'static str, manages: bool) -> 
         let current = (text == here || (here.is_empty() && path.is_empty())).then_some("page");
         view! { <a class="link" href=format!("/w/{place}{path}") aria-current=current>{text}</a> }
     };
-    let (overview, members, settings) = (to("", "Overview"), to("/members", "Members"), to("/settings", "Settings"));
+    let (overview, desk) = (to("", "Overview"), to("/desk", "Desk"));
+    let (members, settings) = (to("/members", "Members"), to("/settings", "Settings"));
     let audit = manages.then(|| to("/audit", "Audit trail"));
     view! {
         <nav class="trail" aria-label="Workspace">
             <a class="link" href="/workspaces">"Workspaces"</a>
             <span class="quiet">{name}</span>
-            {overview}{members}{settings}{audit}
+            {overview}{desk}{members}{settings}{audit}
         </nav>
     }
 }

@@ -1,0 +1,223 @@
+// Customers write from web pages that are not ours; agents take what they ask, answer, and never twice, late or blind.
+import AxeBuilder from "@axe-core/playwright";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type FrameLocator, type Page } from "@playwright/test";
+import { cut, expect, refused, test } from "../support/test";
+import { fresh, freshEmail, letter, newcomer } from "../support/steps";
+import { record, spellings } from "../support/traffic";
+
+/** A workspace with a desk at which its owner answers as Ada; where its desk is, and the key of a web page. */
+async function openDesk(page: Page): Promise<{ desk: string; key: string; name: string }> {
+  await newcomer(page);
+  const name = fresh("Shop");
+  await page.goto("/workspaces");
+  await page.getByLabel("Name").fill(name);
+  await page.getByRole("button", { name: "Make workspace" }).click();
+  await page.getByRole("link", { name: "Desk" }).click();
+  await page.getByRole("link", { name: "Set up the desk" }).click();
+  await page.getByLabel("Name", { exact: true }).fill(`${name} help`);
+  await page.getByRole("button", { name: "Open the desk" }).click();
+  await page.getByLabel("Name for customers").fill("Ada");
+  await page.getByRole("button", { name: "Add", exact: true }).first().click();
+  await page.getByLabel("Page", { exact: true }).fill("our shop");
+  await page.getByRole("button", { name: "Add", exact: true }).last().click();
+  const key = (await page.getByRole("link", { name: "Try it" }).getAttribute("href"))!.split("/").pop()!;
+  await page.getByRole("link", { name: "To the queue" }).click();
+  return { desk: new URL(page.url()).pathname, key, name };
+}
+
+/** Somebody else's web page with the bubble on it, under a policy that allows what it has to. */
+async function shop(key: string): Promise<{ url: string; server: Server }> {
+  const moat = process.env.MOAT_E2E_URL!;
+  const server = createServer((_, response) => {
+    response.setHeader("content-type", "text/html");
+    response.setHeader("content-security-policy", `default-src 'none'; script-src ${moat}; frame-src ${moat}; style-src 'none'; img-src 'self' data:`);
+    response.end(`<!DOCTYPE html><html lang="en"><head><title>Shop</title><link rel="icon" href="data:,"></head><body><main><h1>A shop</h1></main><script src="${moat}/widget.js" data-key="${key}" async></script></body></html>`);
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  // Another site than the server's, as a customer's browser sees it.
+  return { url: `http://localhost:${(server.address() as AddressInfo).port}/`, server };
+}
+
+async function bubble(page: Page, url: string): Promise<FrameLocator> {
+  await page.goto(url);
+  await page.getByRole("button", { name: "Ask us" }).click();
+  return page.frameLocator("iframe");
+}
+
+async function say(frame: FrameLocator, text: string): Promise<void> {
+  await frame.getByLabel("Your message").fill(text);
+  await frame.getByLabel("Your message").press("Enter");
+  await expect(turns(frame).filter({ hasText: text })).not.toHaveAttribute("data-under-way");
+}
+
+const turns = (of: Page | FrameLocator) => of.getByRole("log").getByRole("listitem");
+const rows = (page: Page) => page.getByRole("complementary", { name: "Queue" }).getByRole("listitem");
+const live = (page: Page) => expect(page.getByRole("status")).toHaveText("Live");
+
+test("a customer asks on somebody else's page, an agent sees it come, takes it and answers, and it is there after a reload", async ({ page, context, another }) => {
+  const traffic = [record(context)];
+  const { desk, key } = await openDesk(page);
+  await live(page);
+  await expect(page.getByText("Nobody waits.")).toBeVisible();
+  const { url, server } = await shop(key);
+  const customer = await (await another()).newPage();
+  traffic.push(record(customer.context()));
+  const frame = await bubble(customer, url);
+  await say(frame, "Where is my parcel?");
+  // Without anybody touching the desk's page.
+  await expect(rows(page)).toContainText("Where is my parcel?");
+  await expect(page).toHaveTitle(/^\(1\) /);
+  await page.getByRole("button", { name: "Take the next one" }).click();
+  await expect(page.getByText("You have this conversation.")).toBeVisible();
+  await live(page);
+  await page.getByLabel("Your answer").fill("On its way.");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(turns(frame)).toHaveText([/You.*Where is my parcel\?/, /Ada.*On its way\./]);
+  await expect(frame.getByText("Ada is answering.")).toBeVisible();
+  await page.getByLabel("Your answer").fill("she is a regular");
+  await page.getByRole("button", { name: "Keep as a note" }).click();
+  await say(frame, "Thank you");
+  const all = [/Visitor.*parcel/, /Ada took this/, /You.*On its way/, /You, note for the team.*regular/, /Visitor.*Thank you/];
+  await expect(turns(page)).toHaveText(all);
+  await expect(turns(frame)).toHaveText([/parcel/, /On its way/, /Thank you/]);
+  for (const one of [page, customer]) {
+    const found = (await new AxeBuilder({ page: one }).analyze()).violations;
+    expect(found.map((violation) => violation.id)).toEqual([]);
+  }
+  // The page is loaded anew: the conversation is where it was.
+  await expect(turns(await bubble(customer, url))).toHaveText([/parcel/, /On its way/, /Thank you/]);
+  await page.getByRole("button", { name: "Resolve" }).click();
+  await expect(frame.getByText("This is resolved.")).toBeVisible();
+  await page.goto(`${desk}?view=resolved`);
+  await expect(rows(page)).toContainText("Thank you");
+  await say(frame, "It is broken");
+  await page.goto(desk);
+  await expect(rows(page)).toContainText("It is broken");
+  const ids = spellings();
+  for (const [n, read] of traffic.entries()) {
+    for (const [where, text] of await read()) {
+      for (const spelling of ids.filter((spelling) => text.includes(spelling))) expect(text.includes(spelling), `${where} of browser ${n} holds ${spelling}`).toBe(false);
+    }
+  }
+  server.close();
+});
+
+test("of two agents the second is told who has it, and an answer to less than what was said is held, shown and sent once", async ({ page, another, complaints }) => {
+  complaints.allow(refused(409));
+  const { desk, key, name } = await openDesk(page);
+  const bob = freshEmail("bob");
+  await page.goto(`${desk.replace("/desk", "")}/invitations`);
+  await page.getByLabel("E-mail addresses").fill(bob);
+  await page.getByRole("button", { name: "Invite", exact: true }).click();
+  const text = (await (await letter(page, bob, "You are invited")).textContent()) ?? "";
+  const bobs = await (await another()).newPage();
+  await newcomer(bobs, bob);
+  await bobs.goto(new URL(/http\S+\/invitation\?t=[\w-]+/.exec(text)![0]).href);
+  await bobs.getByRole("button", { name: `Join ${name}` }).click();
+  await page.goto(`${desk}/set-up`);
+  await page.getByLabel("Name for customers").fill("Bob");
+  await page.getByRole("button", { name: "Add", exact: true }).first().click();
+  await expect(page.getByText("Bob", { exact: true })).toBeVisible();
+  const { url, server } = await shop(key);
+  const customer = await (await another()).newPage();
+  const frame = await bubble(customer, url);
+  await say(frame, "one");
+
+  // Both look at it; one takes it.
+  await page.goto(desk);
+  await rows(page).getByRole("link").click();
+  await bobs.getByRole("link", { name: "Desk" }).click();
+  await rows(bobs).getByRole("link").click();
+  for (const one of [page, bobs]) await live(one);
+  await bobs.getByLabel("Your answer").fill("I have it");
+  await page.getByRole("button", { name: "Take", exact: true }).click();
+  await expect(page.getByText("You have this conversation.")).toBeVisible();
+  await expect(bobs.getByText("Ada has this conversation.")).toBeVisible();
+  await bobs.getByRole("button", { name: "Send" }).click();
+  await expect(bobs.getByRole("alert")).toHaveText("Somebody else has this conversation now.");
+  await expect(bobs.getByLabel("Your answer")).toHaveValue("I have it");
+
+  // What Ada's page has not been told yet, she can't have read. Her stream and her reading are held, and not her sending.
+  await page.route(/\/desk\//, (route) => (route.request().method() === "GET" ? route.abort() : route.continue()));
+  await say(frame, "two");
+  complaints.allow(cut);
+  await page.getByLabel("Your answer").fill("to one");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(page.getByRole("alert")).toContainText("Something was said that you had not seen");
+  await expect(page.getByLabel("Your answer")).toHaveValue("to one");
+  await page.unroute(/\/desk\//);
+  await page.getByRole("button", { name: "Send" }).click();
+  await expect(turns(page).last()).toContainText(/two|to one/);
+  await expect(async () => {
+    if (await page.getByLabel("Your answer").inputValue()) await page.getByRole("button", { name: "Send" }).click();
+    await expect(turns(frame)).toHaveText([/one/, /two/, /to one/], { timeout: 1000 });
+  }).toPass();
+  server.close();
+});
+
+test("while the line is down the desk says since when it is not up to date, keeps what was typed, and catches up by itself", async ({ page, context, another, complaints }) => {
+  complaints.allow(cut);
+  const { key } = await openDesk(page);
+  const { url, server } = await shop(key);
+  const customer = await (await another()).newPage();
+  const frame = await bubble(customer, url);
+  await say(frame, "hello");
+  await page.getByRole("button", { name: "Take the next one" }).click();
+  await expect(page.getByText("You have this conversation.")).toBeVisible();
+  await live(page);
+  await context.setOffline(true);
+  await say(frame, "are you there?");
+  await page.getByLabel("Your answer").fill("yes");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(page.getByRole("alert")).toContainText("This was not sent");
+  await expect(page.getByRole("status")).toContainText("Not up to date since");
+  await expect(page.getByLabel("Your answer")).toHaveValue("yes");
+  await expect(turns(page).filter({ hasText: "are you there?" })).toHaveCount(0);
+  await context.setOffline(false);
+  await expect(turns(page).filter({ hasText: "are you there?" })).toHaveCount(1);
+  await live(page);
+  await page.getByRole("button", { name: "Send" }).click();
+  await expect(turns(frame)).toHaveText([/hello/, /are you there\?/, /yes/]);
+  await expect(turns(page).filter({ hasText: "yes" })).toHaveCount(1);
+  server.close();
+});
+
+test("without a script an agent takes, answers and resolves by plain forms", async ({ page, another }) => {
+  const { desk, key } = await openDesk(page);
+  const { url, server } = await shop(key);
+  const customer = await (await another()).newPage();
+  const frame = await bubble(customer, url);
+  await say(frame, "hello");
+  const plain = await (await another({ javaScriptEnabled: false, storageState: await page.context().storageState() })).newPage();
+  await plain.goto(desk);
+  await plain.getByRole("button", { name: "Take the next one" }).click();
+  await expect(plain.getByText("You have this conversation.")).toBeVisible();
+  await plain.getByLabel("Your answer").fill("good day");
+  await plain.getByRole("button", { name: "Send" }).click();
+  await expect(turns(plain).last()).toContainText("good day");
+  await expect(turns(frame)).toHaveText([/hello/, /good day/]);
+  await plain.getByRole("button", { name: "Resolve" }).click();
+  await expect(frame.getByText("This is resolved.")).toBeVisible();
+  server.close();
+});
+
+test("a visitor is shut out when blocked, and one page of two is not the other's", async ({ page, another, complaints }) => {
+  complaints.allow(refused(401));
+  const { key } = await openDesk(page);
+  const { url, server } = await shop(key);
+  const [first, second] = [await (await another()).newPage(), await (await another()).newPage()];
+  const [one, two] = [await bubble(first, url), await bubble(second, url)];
+  await say(one, "from the first");
+  await say(two, "from the second");
+  await expect(turns(one)).toHaveText([/from the first/]);
+  await rows(page).filter({ hasText: "from the first" }).getByRole("link").click();
+  await page.getByText("More", { exact: true }).click();
+  await page.getByRole("button", { name: "Block this customer" }).click();
+  await expect(page.getByText("They are blocked.")).toBeVisible();
+  await expect(turns(one)).toHaveCount(0);
+  await say(two, "still here");
+  await expect(turns(two)).toHaveText([/from the second/, /still here/]);
+  server.close();
+});

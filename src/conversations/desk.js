@@ -1,0 +1,351 @@
+// A page of a conversation, kept up to date: the staff's desk and the customer's frame alike. The server renders the page; this
+// sends its forms in place, listens whether something has happened, and then reads the page anew and takes over what differs. So
+// what is shown is always a page that the server has made, never a guess of what events add up to.
+
+const desk = document.querySelector("main.desk");
+const visit = document.querySelector("main.visit");
+const lines = () => document.getElementById("lines");
+const log = document.getElementById("log"); // what scrolls
+const composer = document.getElementById("composer");
+
+// The visitor's token, in the storage that this browser keeps for this frame on this site alone. A browser that gives frames of
+// others none has cookies of that kind all the same. They are a place to keep it in, and no more: the server reads a header.
+const slot = visit && `moat-visitor-${visit.dataset.widget}`;
+let held = null; // where there is neither, for as long as the page lives
+const kept = () => document.cookie.split("; ").find((pair) => pair.startsWith(`${slot}=`))?.slice(slot.length + 1);
+const token = () => {
+  try {
+    return localStorage.getItem(slot) ?? held;
+  } catch {
+    return kept() ?? held;
+  }
+};
+function keep(fresh) {
+  held = fresh;
+  try {
+    if (fresh) localStorage.setItem(slot, fresh);
+    else localStorage.removeItem(slot);
+  } catch {
+    document.cookie = `${slot}=${fresh ?? ""};path=/widget;secure;samesite=none;partitioned;max-age=${fresh ? 31536000 : 0}`;
+  }
+}
+function headers(more) {
+  const all = { ...more, "x-moat-zone": Intl.DateTimeFormat().resolvedOptions().timeZone };
+  if (visit && token()) all.authorization = `Bearer ${token()}`;
+  if (desk) all["x-moat-place"] = desk.dataset.place;
+  return all;
+}
+
+// crypto.randomUUID is missing on plain http.
+function uuid() {
+  const hex = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+// Takes over a region of a page that was read anew. Lines that are the same stay the elements that they are: focus, selection and
+// what is read aloud stay with them.
+function take(old, fresh) {
+  for (const name of ["data-seen", "data-waiting"]) if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+  const keyed = (node) => node.children.length > 0 && [...node.children].every((child) => child.id);
+  if (keyed(fresh) && (keyed(old) || !old.children.length)) {
+    const known = new Map([...old.children].map((child) => [child.id, child]));
+    let at = null;
+    for (const child of [...fresh.children]) {
+      let mine = known.get(child.id);
+      if (!mine) mine = child;
+      else if (mine.outerHTML !== child.outerHTML) {
+        mine.replaceWith(child);
+        mine = child;
+      }
+      known.delete(child.id);
+      if ((at ? at.nextElementSibling : old.firstElementChild) !== mine) at ? at.after(mine) : old.prepend(mine);
+      at = mine;
+    }
+    for (const gone of known.values()) if (!gone.hasAttribute("data-under-way")) gone.remove();
+    return;
+  }
+  if (old.innerHTML === fresh.innerHTML) return;
+  const focus = old.contains(document.activeElement) && (document.activeElement.getAttribute("href") ?? document.activeElement.textContent);
+  const open = [...old.querySelectorAll("details")].map((details) => details.open);
+  const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].map((field) => [field.name, field.value]);
+  old.innerHTML = fresh.innerHTML;
+  for (const [name, value] of chosen) {
+    const field = old.querySelector(`[name="${name}"]:not([type=hidden])`);
+    if (field && (!field.options || [...field.options].some((option) => option.value === value))) field.value = value;
+  }
+  [...old.querySelectorAll("details")].forEach((details, n) => (details.open = open[n] ?? false));
+  if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => (one.getAttribute("href") ?? one.textContent) === focus) ?? composer?.elements.text ?? log)?.focus();
+}
+
+let over = false; // nothing is read any more: shut out, or signed out with words in the box
+let read = Date.now(); // when the page was last known to be up to date
+let took = 0; // how long the last reading took
+let running = null;
+let again = false;
+
+// Whoever calls this while the page is being read gets one that was read after their call.
+function refresh() {
+  if (over) return Promise.resolve();
+  again = true;
+  running ??= readAnew().finally(() => (running = null));
+  return running;
+}
+
+async function readAnew() {
+  while (again && !over) {
+    again = false;
+    const begun = Date.now();
+    // What hangs is no answer: after a sleep, a connection may be gone without a word.
+    const answer = await fetch(location.href, { headers: headers({ accept: "text/html" }), cache: "no-store", signal: AbortSignal.timeout(20000) });
+    if (visit && answer.status === 401) return end("You can't write here any more.");
+    if (visit && answer.status === 404) return end("This is closed.");
+    if (desk && (answer.status === 404 || answer.redirected)) {
+      // Signed out, or not in this workspace any more: what the server says to that is the page, unless words would be lost.
+      if (!composer?.elements.text.value) return location.reload();
+      return end("You are signed out, or this is not yours any more. Copy what you wrote before you leave this page.");
+    }
+    if (!answer.ok) throw new Error(answer.status);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const wasAtEnd = atEnd();
+    for (const region of document.querySelectorAll("[data-region]")) {
+      const other = fresh.getElementById(region.id);
+      if (other) take(region, other);
+    }
+    if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
+    if (wasAtEnd) log.scrollTop = log.scrollHeight;
+    noteSeen();
+    read = Date.now();
+    took = read - begun;
+    count();
+  }
+}
+
+function end(text) {
+  over = true;
+  hangUp();
+  if (visit) {
+    lines().replaceChildren();
+    for (const control of composer.elements) control.disabled = true;
+  }
+  stand(false, "");
+  complain(composer, text);
+}
+
+const atEnd = () => log && log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+
+// What its reader has had before them: not what came while nobody looks, nor what is below the fold. An answer to less is held.
+let seen = lines()?.dataset.seen;
+function noteSeen() {
+  if (!document.hidden && atEnd()) seen = lines().dataset.seen;
+  for (const field of document.querySelectorAll("input[name=seen]")) field.value = seen;
+}
+
+const title = document.title;
+function count() {
+  const many = Number(document.getElementById("queue")?.dataset.waiting ?? 0);
+  document.title = many ? `(${many}) ${title}` : title;
+}
+
+// "Live", or since when what is shown may be out of date.
+function stand(live, instead) {
+  const mark = document.getElementById("standing");
+  if (!mark) return;
+  const since = new Date(read).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const late = Date.now() - read > 5000;
+  const words = over ? (instead ?? "") : live ? "Live" : late ? `Not up to date since ${since}. Trying again.` : "Connecting";
+  if (mark.textContent !== words) mark.textContent = words;
+  mark.dataset.live = live ? "yes" : late ? "no" : "";
+}
+
+const soon = (() => {
+  let timer = null;
+  // Under load each page is read for some events at once, and no tab reads without a pause.
+  return () => (timer ??= setTimeout(() => ((timer = null), refresh().catch(hangUp)), Math.max(60, took * 3)));
+})();
+
+// A page that could not be read, or a form that could not be sent: the stream may be open and nothing come through it.
+let stop = null;
+const hangUp = () => stop?.abort();
+
+// Listens until the stream ends or is silent for longer than the server's sign of life. Where something on the way holds streams
+// back, reading anew now and then goes on all the same.
+async function listen() {
+  stop = new AbortController();
+  let quiet = null;
+  const alive = () => {
+    read = Math.max(read, running ? 0 : Date.now());
+    clearTimeout(quiet);
+    quiet = setTimeout(hangUp, 40000);
+  };
+  try {
+    quiet = setTimeout(hangUp, 40000);
+    const address = visit ? "/widget-live" : `/live?desks=${desk.dataset.place}.${desk.dataset.pos}`;
+    const answer = await fetch(address, { headers: headers({ accept: "text/event-stream" }), cache: "no-store", signal: stop.signal });
+    // Nothing has been said yet.
+    if (visit && answer.status === 404) return void (await begun(15000));
+    if (!answer.ok) throw new Error(answer.status);
+    await refresh();
+    stand(true);
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) break;
+      alive();
+      rest += value;
+      const events = rest.split("\n\n");
+      rest = events.pop();
+      if (events.some((event) => event.includes("data:"))) soon();
+    }
+  } finally {
+    clearTimeout(quiet);
+    hangUp();
+  }
+}
+
+// Until this frame, or one of the same page in another tab, has a conversation.
+const begun = (most) =>
+  new Promise((go) => {
+    document.addEventListener("moat-begun", go, { once: true });
+    window.addEventListener("storage", go, { once: true });
+    if (most) setTimeout(go, most);
+  });
+
+async function keepListening() {
+  let wait = 500;
+  while (!over) {
+    while (visit && !token()) {
+      stand(true);
+      await begun();
+    }
+    const from = Date.now();
+    // A tab that nobody looks at holds no stream, of which a browser has few; it looks now and then, for the number in its title.
+    if (!document.hidden) await listen().catch(() => {});
+    if (over) return;
+    if (document.hidden) {
+      stand(false);
+      await Promise.race([new Promise((go) => setTimeout(go, 30000)), new Promise((go) => document.addEventListener("visibilitychange", go, { once: true }))]);
+      wait = 500;
+    } else {
+      if (Date.now() - from > 5000) wait = 500;
+      stand(false);
+      await new Promise((go) => setTimeout(go, wait));
+      wait = Math.min(wait * 2, 15000);
+    }
+    // A stream that does not come is no reason not to look.
+    await refresh().catch(() => {});
+    stand(false);
+  }
+}
+
+async function begin() {
+  if (!visit || token()) return;
+  const body = new URLSearchParams({ key: visit.dataset.widget });
+  const answer = await fetch("/api/moat/widget/server_fns/begin_visit", { method: "POST", body });
+  if (!answer.ok) throw await answer.json().catch(() => ({}));
+  keep(await answer.json());
+}
+
+const WORDS = {
+  unauthenticated: "You are signed out.",
+  forbidden: "This is not allowed.",
+  not_found: "There is nothing here any more.",
+  too_large: "That is too long to send.",
+  internal: "Something failed on our side.",
+};
+const words = (error) =>
+  error?.what ?? error?.why ?? (error?.retry_after ? `Too much at once. Try again in ${error.retry_after} s.` : WORDS[error?.error] ?? "This was not sent: the server can't be reached. Try again.");
+
+// Where no region is written anew.
+const place = (form) => (form === composer ? form : document.getElementById("problem") ?? form);
+function complain(form, text) {
+  const at = place(form);
+  let box = at.querySelector(".problem");
+  if (!box) {
+    box = document.createElement("p");
+    box.className = "problem";
+    box.setAttribute("role", "alert");
+    at.prepend(box);
+  }
+  box.textContent = text;
+}
+
+// On screen at once, marked while it is under way. If it was not sent, the words are back where they were typed, under the id that
+// they had: sent again, they are stored once.
+document.addEventListener("submit", async (event) => {
+  const form = event.target.closest("form[data-send]");
+  if (!form) return;
+  event.preventDefault();
+  if (form.dataset.busy !== undefined) return;
+  form.dataset.busy = "";
+  for (const old of document.querySelectorAll(".problem")) old.remove();
+  const body = new URLSearchParams(new FormData(form, event.submitter));
+  const field = form.elements[form.dataset.send];
+  const text = field?.value;
+  let row = null;
+  if (field) {
+    row = document.createElement("li");
+    row.id = `under-way-${form.elements.client.value}`;
+    row.className = `turn mine${body.get("note") ? " aside" : ""}`;
+    row.dataset.underWay = "";
+    row.setAttribute("aria-hidden", "true"); // it is read aloud once it is stored
+    const p = document.createElement("p");
+    p.className = "turn-words";
+    p.textContent = text;
+    const by = document.createElement("p");
+    by.className = "turn-by";
+    by.textContent = "Sending";
+    row.append(by, p);
+    lines().append(row);
+    log.scrollTop = log.scrollHeight;
+    field.value = "";
+  }
+  try {
+    await begin();
+    const answer = await fetch(form.getAttribute("action"), { method: "POST", headers: headers({ "x-moat-form": "1" }), body, signal: AbortSignal.timeout(20000) });
+    const said = await answer.json().catch(() => null);
+    // Nothing was stored under this id, or another text was: it is spent.
+    if (field && answer.status === 409) form.elements.client.value = uuid();
+    if (!answer.ok) throw said ?? {};
+    if (field) form.elements.client.value = uuid();
+    document.dispatchEvent(new Event("moat-begun"));
+    if (typeof said === "string" && desk) return location.assign(said);
+    row?.removeAttribute("data-under-way");
+    await refresh().catch(hangUp);
+  } catch (error) {
+    row?.remove();
+    if (field) {
+      // What was typed meanwhile comes after it.
+      field.value = field.value ? `${text}\n${field.value}` : text;
+      field.focus();
+    }
+    complain(form, words(error));
+    refresh().catch(hangUp);
+  } finally {
+    delete form.dataset.busy;
+  }
+});
+
+// Enter sends; with Shift it makes a line.
+composer?.elements.text.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  composer.requestSubmit(composer.querySelector("button"));
+});
+
+document.addEventListener("visibilitychange", () => (document.hidden ? hangUp() : (noteSeen(), soon())));
+log?.addEventListener("scroll", noteSeen, { passive: true });
+window.addEventListener("online", soon);
+window.addEventListener("offline", hangUp);
+
+// Whoever has the desk open is there: what they have stays theirs.
+if (desk?.dataset.agent !== undefined && desk) {
+  const here = () => fetch("/api/moat/conversations/server_fns/be_here", { method: "POST", headers: headers() }).then((answer) => answer.text()).catch(() => {});
+  here();
+  setInterval(here, 60000);
+}
+
+if (log) log.scrollTop = log.scrollHeight;
+if (visit && token()) await refresh().catch(() => {});
+count();
+keepListening();

@@ -1,0 +1,45 @@
+//! What the staff's pages and the customer's draw alike.
+
+use leptos::prelude::*;
+
+use super::model::Said;
+use crate::types::ConversationRole;
+
+/// What was said, oldest first. Each line has an id, by which a script that reads the page anew knows what it has already.
+#[component]
+pub fn Lines(lines: Vec<Said>, seen: i64, label: &'static str, #[prop(optional)] customer: String) -> impl IntoView {
+    view! {
+        <div id="log" class="log" role="log" aria-label=label tabindex="0">
+            <ol id="lines" class="lines" data-region="" data-seen=seen>
+                {lines.into_iter().map(|said| line(said, &customer)).collect_view()}
+            </ol>
+        </div>
+    }
+}
+
+fn line(said: Said, customer: &str) -> impl IntoView {
+    let Said { id, role, author, text, at, mine, .. } = said;
+    if role == ConversationRole::System {
+        return view! { <li id=format!("m-{id}") class="turn deed">{format!("{author} {text}")}" "<time>{at}</time></li> }
+            .into_any();
+    }
+    let aside = role == ConversationRole::Note;
+    let who = match role {
+        _ if mine => "You".to_owned(),
+        ConversationRole::Customer => customer.to_owned(),
+        _ => author,
+    };
+    view! {
+        <li id=format!("m-{id}") class="turn" class:mine=mine class:aside=aside>
+            <p class="turn-by">{who}{aside.then_some(", note for the team")}" "<time>{at}</time></p>
+            <p class="turn-words">{text}</p>
+        </li>
+    }
+    .into_any()
+}
+
+/// Whether what one sees is up to date; the script keeps it. Without one it says nothing.
+#[component]
+pub fn Standing() -> impl IntoView {
+    view! { <p id="standing" class="standing" role="status"></p> }
+}

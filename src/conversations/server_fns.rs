@@ -1,0 +1,221 @@
+use leptos::prelude::*;
+
+use super::model::{Conversation, Desk, Queue, View};
+use crate::{
+    error::AppError,
+    types::{ClientId, ConversationId, ConversationStatus, KeyId, MemberId, PlaceId},
+};
+
+/// A page of the queue of the workspace that the request is in.
+#[server]
+pub async fn list_conversations(#[server(default)] view: View, after: Option<String>) -> Result<Queue, AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::workspace().await?;
+    let queue = sql::queue(&mut lane, view, after.as_deref()).await?;
+    lane.commit().await?;
+    Ok(queue)
+}
+
+#[server]
+pub async fn read_conversation(conversation: ConversationId, before: Option<i64>) -> Result<Conversation, AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::workspace().await?;
+    let found = sql::conversation(&mut lane, conversation, before, &state::zone()).await?;
+    lane.commit().await?;
+    Ok(found)
+}
+
+/// Takes this one, if nobody else has it.
+#[server]
+pub async fn take_conversation(conversation: ConversationId) -> Result<(), AppError> {
+    use super::{model::Held, sql};
+    use crate::server::{lanes, state};
+    let mut lane = lanes::acting().await?;
+    let had_by = sql::take(&mut lane, conversation).await?;
+    let me = lane.user();
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    match had_by {
+        Some(other) if other != me => Err(Held::Taken.told()),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the next one that waits, and goes to it.
+#[server]
+pub async fn take_next(place: PlaceId) -> Result<Option<ConversationId>, AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::acting().await?;
+    let taken = sql::take_next(&mut lane).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    match taken {
+        Some(id) => leptos_axum::redirect(&format!("/w/{place}/desk/{id}")),
+        None => return Err(AppError::Conflict { what: "Nobody waits at this moment.".into() }),
+    }
+    Ok(taken)
+}
+
+/// Sends an answer, or keeps a note for the staff. `seen` is the newest message that its writer had before them: an answer to
+/// less than what was said is held, and so is one in a conversation that somebody else has. `client` is made by whoever asks, so
+/// that sending twice stores once.
+#[server]
+pub async fn answer_conversation(
+    conversation: ConversationId,
+    client: ClientId,
+    text: String,
+    #[server(default)] seen: i64,
+    #[server(default)] note: bool,
+) -> Result<(), AppError> {
+    use super::sql;
+    use crate::{
+        server::{lanes, state},
+        threads::model::message_text,
+    };
+    let text = message_text(&text)?;
+    let mut lane = lanes::acting().await?;
+    let sent = sql::answer(&mut lane, conversation, client, &text, seen, note).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    match sent {
+        Ok(_) => Ok(()),
+        Err(held) => Err(held.told()),
+    }
+}
+
+/// Resolves a conversation, gives it back, or puts it off: for `hours`, or until the customer says something.
+#[server]
+pub async fn set_conversation(
+    conversation: ConversationId,
+    status: ConversationStatus,
+    hours: Option<u32>,
+    #[server(default)] seen: i64,
+) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let known = [ConversationStatus::Waiting, ConversationStatus::Snoozed, ConversationStatus::Resolved];
+    if !known.contains(&status) {
+        return Err(AppError::invalid("status", "A conversation can be resolved, put off or given back."));
+    }
+    let seconds =
+        hours.filter(|_| status == ConversationStatus::Snoozed).map(|hours| f64::from(hours.min(24 * 90)) * 3600.0);
+    let mut lane = lanes::acting().await?;
+    let held = sql::set(&mut lane, conversation, status, seconds, seen).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    held.map_or(Ok(()), |held| Err(held.told()))
+}
+
+/// Hands a conversation to a colleague who answers. One after the other with changes of roles: it may be somebody else's.
+#[server]
+pub async fn hand_conversation(conversation: ConversationId, member: MemberId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::changing().await?;
+    sql::hand(&mut lane, conversation, member).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// Whoever has the desk open says so now and then: their claims are theirs for as long.
+#[server]
+pub async fn be_here() -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::acting().await?;
+    sql::here(&mut lane).await?;
+    lane.commit().await
+}
+
+/// Shuts the customer of a conversation out, or lets them in again.
+#[server]
+pub async fn block_customer(conversation: ConversationId, #[server(default)] blocked: bool) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::acting().await?;
+    sql::block(&mut lane, conversation, blocked).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// The desk of the workspace that the request is in, if it has one.
+#[server]
+pub async fn read_desk() -> Result<Option<Desk>, AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::workspace().await?;
+    crate::workspaces::sql::workspace(&mut lane).await?;
+    let desk = sql::desk(&mut lane, &state::current()?.config.origin()).await?;
+    lane.commit().await?;
+    Ok(desk)
+}
+
+/// Opens a desk, or changes what customers read of it.
+#[server]
+pub async fn set_desk(name: String, #[server(default)] welcome: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::lanes;
+    let (name, welcome) = (model::name(&name)?, model::welcome(&welcome)?);
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::set_desk(&mut lane, &name, &welcome).await?;
+    lane.commit().await
+}
+
+/// Makes a member an agent, or changes what customers read beside their answers and how many conversations they have at once.
+#[server]
+pub async fn put_agent(
+    member: MemberId,
+    #[server(default)] name: String,
+    capacity: Option<i32>,
+) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::lanes;
+    let name = if name.trim().is_empty() { String::new() } else { model::name(&name)? };
+    let capacity = capacity.unwrap_or(5);
+    if !(1..=100).contains(&capacity) {
+        return Err(AppError::invalid("capacity", "An agent has 1 to 100 conversations at once."));
+    }
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::put_agent(&mut lane, member, &name, capacity).await?;
+    lane.commit().await
+}
+
+#[server]
+pub async fn remove_agent(member: MemberId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::remove_agent(&mut lane, member).await?;
+    lane.commit().await
+}
+
+/// A key for a web page. `origins`: the addresses that may show the widget, one below the other; none for any.
+#[server]
+pub async fn make_widget_key(name: String, #[server(default)] origins: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::lanes;
+    let (name, origins) = (model::name(&name)?, model::origins(&origins)?);
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::make_key(&mut lane, &name, &origins).await?;
+    lane.commit().await
+}
+
+/// Pages with this key show no widget any more. What was said stays.
+#[server]
+pub async fn remove_widget_key(key: KeyId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::remove_key(&mut lane, key).await?;
+    lane.commit().await
+}

@@ -1,0 +1,173 @@
+//! Setting up the desk: what customers read, who answers, and the web pages that show the widget.
+
+use leptos::prelude::*;
+
+use super::{
+    model::{Colleague, Desk, WidgetKey},
+    server_fns::read_desk,
+};
+use crate::{
+    error::AppError,
+    types::MemberId,
+    ui::{
+        form::{Field, FormBack, FormError, Paragraph, form_back},
+        notice::Failed,
+    },
+    workspaces::page::{place, with_workspace},
+};
+
+#[component]
+pub fn SetUp() -> impl IntoView {
+    let (saying, adding, keyed) =
+        (form_back(&["set-desk"]), form_back(&["put-agent"]), form_back(&["make-widget-key"]));
+    let refused = form_back(&["remove-agent", "remove-widget-key"]).and_then(|b| b.error);
+    with_workspace("Desk", move |workspace| {
+        if workspace.personal || !workspace.role.manages() {
+            return view! { <Failed error=AppError::Forbidden/> }.into_any();
+        }
+        let place = place();
+        view! {
+            <FormError error=refused fields=&[]/>
+            <Suspense>
+                {Suspend::new(async move {
+                    match read_desk().await {
+                        Ok(desk) => view! { <Parts desk place company=workspace.company saying adding keyed/> }.into_any(),
+                        Err(error) => view! { <Failed error/> }.into_any(),
+                    }
+                })}
+            </Suspense>
+        }
+        .into_any()
+    })
+}
+
+#[component]
+fn Parts(
+    desk: Option<Desk>,
+    place: String,
+    company: String,
+    saying: Option<FormBack>,
+    adding: Option<FormBack>,
+    keyed: Option<FormBack>,
+) -> impl IntoView {
+    let action = {
+        let place = place.clone();
+        move |what: &str| format!("/w/{place}/desk/set-up?do={what}")
+    };
+    let typed = |field: &str, stored: &str| saying.as_ref().map_or(stored.to_owned(), |b| b.typed(field));
+    let (name, welcome) = match &desk {
+        Some(desk) => (typed("name", &desk.name), typed("welcome", &desk.welcome)),
+        None => (typed("name", &company), typed("welcome", "")),
+    };
+    let error = saying.as_ref().and_then(|b| b.error.clone());
+    let there = desk.is_some();
+    view! {
+        {there.then(|| view! { <p><a class="link" href=format!("/w/{place}/desk")>"To the queue"</a></p> })}
+        <section>
+            <h2>"What customers read"</h2>
+            <form method="post" action=action("set-desk")>
+                <FormError error=error.clone() fields=&["name", "welcome"]/>
+                <Field name="name" id="desk-name" label="Name" value=name hint="Above their conversation." error=error.clone()/>
+                <Paragraph name="welcome" label="First words" rows="2" hint="Before anybody has said something. May be empty." value=welcome error/>
+                <button type="submit" class="button primary">{if there { "Save" } else { "Open the desk" }}</button>
+            </form>
+        </section>
+        {desk.map(|desk| view! { <People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action/> })}
+    }
+}
+
+#[component]
+fn People(
+    agents: Vec<Colleague>,
+    others: Vec<(MemberId, String)>,
+    back: Option<FormBack>,
+    action: impl Fn(&str) -> String + Clone + Send + 'static,
+) -> impl IntoView {
+    let error = back.and_then(|b| b.error);
+    let add = action("put-agent");
+    let agent = move |c: Colleague| {
+        let Colleague { member, name, here, has, capacity, .. } = c;
+        view! {
+            <li>
+                <div><p>{name.clone()}</p><p class="quiet">{format!("{}. Has {has} of {capacity}.", if here { "Here" } else { "Away" })}</p></div>
+                <form method="post" action=action("remove-agent")>
+                    <input type="hidden" name="member" value=member.to_string()/>
+                    <button type="submit" class="button" aria-label=format!("Remove {name}")>"Remove"</button>
+                </form>
+            </li>
+        }
+    };
+    view! {
+        <section>
+            <h2>"Who answers"</h2>
+            <p>"Every member reads the conversations and can leave notes. Whoever is on this list takes them and answers."</p>
+            {if agents.is_empty() {
+                view! { <p class="quiet">"Nobody answers yet."</p> }.into_any()
+            } else {
+                view! { <ul class="facts">{agents.into_iter().map(agent).collect_view()}</ul> }.into_any()
+            }}
+            {(!others.is_empty()).then(|| view! {
+                <form method="post" action=add>
+                    <FormError error=error.clone() fields=&["name", "capacity"]/>
+                    <div class="field">
+                        <label for="member">"Member"</label>
+                        <select id="member" name="member">
+                            {others.into_iter().map(|(id, name)| view! { <option value=id.to_string()>{name}</option> }).collect_view()}
+                        </select>
+                    </div>
+                    <Field name="name" id="agent-name" label="Name for customers" required=false hint="Empty: as colleagues know them." error=error.clone()/>
+                    <Field name="capacity" label="Conversations at once" kind="number" value="5" error/>
+                    <button type="submit" class="button primary">"Add"</button>
+                </form>
+            })}
+        </section>
+    }
+}
+
+#[component]
+fn Keys(
+    keys: Vec<WidgetKey>,
+    origin: String,
+    back: Option<FormBack>,
+    action: impl Fn(&str) -> String + Clone + Send + 'static,
+) -> impl IntoView {
+    let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
+    let (name, origins) = (typed("name"), typed("origins"));
+    let error = back.as_ref().and_then(|b| b.error.clone());
+    let make = action("make-widget-key");
+    let key = move |k: WidgetKey| {
+        let WidgetKey { id, key, name, origins } = k;
+        let on =
+            if origins.is_empty() { "Any page may show it.".to_owned() } else { format!("On {}.", origins.join(", ")) };
+        view! {
+            <li>
+                <div>
+                    <p>{name.clone()}</p>
+                    <p class="quiet">{on}" "<a class="link" href=format!("/widget/{key}")>"Try it"</a></p>
+                    <p class="quiet">"Put this line at the end of the page:"</p>
+                    <p><code class="snippet">{format!("<script src=\"{origin}/widget.js\" data-key=\"{key}\" async></script>")}</code></p>
+                </div>
+                <details class="sure">
+                    <summary class="button danger" aria-label=format!("Remove {name}")>"Remove"</summary>
+                    <form method="post" action=action("remove-widget-key")>
+                        <input type="hidden" name="key" value=id.to_string()/>
+                        <p class="quiet">"Its pages show the widget no more. What was said stays."</p>
+                        <button type="submit" class="button danger">"Remove this page"</button>
+                    </form>
+                </details>
+            </li>
+        }
+    };
+    view! {
+        <section>
+            <h2>"Your web pages"</h2>
+            <ul class="facts">{keys.into_iter().map(key).collect_view()}</ul>
+            <form method="post" action=make>
+                <FormError error=error.clone() fields=&["name", "origins"]/>
+                <Field name="name" id="key-name" label="Page" value=name hint="What you call it: our shop, the help pages." error=error.clone()/>
+                <Paragraph name="origins" label="Addresses that may show it" rows="2" hint="https://www.example.org, one below the other. Empty: any." value=origins error/>
+                <button type="submit" class="button primary">"Add"</button>
+            </form>
+        </section>
+    }
+}

@@ -1,0 +1,47 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{conversations::model::Said, error::AppError, threads::model::line, types::ConversationStatus};
+
+/// Messages that a customer's page shows: their newest.
+pub const LINES_MAX: i64 = 200;
+/// Longer than anybody types into a bubble.
+const TEXT_MAX: usize = 8000;
+
+/// What a desk says of itself to whoever opens the bubble.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub name: String,
+    pub welcome: String,
+    /// Whether somebody is there to answer.
+    pub open: bool,
+}
+
+/// A conversation as its customer reads it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnConversation {
+    /// `None` before the first word.
+    pub status: Option<ConversationStatus>,
+    pub lines: Vec<Said>,
+    /// What the customer has said of themselves.
+    pub name: String,
+    pub email: String,
+    /// Who answers them.
+    pub agent: Option<String>,
+}
+
+/// What a customer says.
+pub fn words(typed: &str) -> Result<String, AppError> {
+    let text = crate::threads::model::message_text(typed)?;
+    if text.chars().count() > TEXT_MAX {
+        return Err(AppError::invalid("text", "This is longer than 8,000 characters. Send it in parts."));
+    }
+    Ok(text)
+}
+
+/// What a customer is called; may be empty.
+pub fn name(typed: &str) -> Result<String, AppError> {
+    if typed.trim().is_empty() {
+        return Ok(String::new());
+    }
+    line("name", typed, 80, "", "A name has 80 characters at most.")
+}

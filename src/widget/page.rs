@@ -1,0 +1,79 @@
+//! The page in the bubble's frame. Rendered whole on the server; a small script sends its forms with the visitor's token and
+//! reads it anew when something has been said.
+
+use leptos::{nonce::use_nonce, prelude::*};
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+use super::{
+    model::{OwnConversation, Welcome},
+    server_fns::{read_own, read_welcome},
+};
+use crate::{
+    conversations::parts::{Lines, Standing},
+    types::{ClientId, ConversationStatus},
+    ui::notice::Failed,
+};
+
+#[component]
+pub fn Widget() -> impl IntoView {
+    let key = use_params_map().read_untracked().get("key").unwrap_or_default();
+    view! {
+        <Suspense>
+            {Suspend::new(async move {
+                let (welcome, own) = match (read_welcome(key.clone()).await, read_own().await) {
+                    (Ok(welcome), Ok(own)) => (welcome, own),
+                    (Err(error), _) | (_, Err(error)) => return view! { <main class="page"><Failed error/></main> }.into_any(),
+                };
+                view! { <Talk key=key welcome own/> }.into_any()
+            })}
+        </Suspense>
+    }
+}
+
+#[component]
+fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl IntoView {
+    let own = own.unwrap_or_default();
+    let is = match own.status {
+        Some(ConversationStatus::Claimed) => match own.agent {
+            Some(name) => format!("{name} is answering."),
+            None => "Somebody has your question.".to_owned(),
+        },
+        Some(ConversationStatus::Resolved) => "This is resolved. Write again and it is open once more.".to_owned(),
+        Some(_) if welcome.open => "Your question is with the team.".to_owned(),
+        Some(_) => "Nobody is here at this moment. Your question waits for the team.".to_owned(),
+        None if welcome.open => "Somebody is here to answer.".to_owned(),
+        None => "Nobody is here at this moment. Write, and you are answered later.".to_owned(),
+    };
+    let name = welcome.name;
+    let ask = own.status.is_some() && !welcome.open && own.email.is_empty();
+    view! {
+        <Title text=name.clone()/>
+        <link rel="stylesheet" href="/desk.css"/>
+        <main class="visit" data-widget=key aria-label=name.clone()>
+            <header><h1>{name.clone()}</h1><p id="is" class="quiet" data-region="">{is}</p><Standing/></header>
+            {(!welcome.welcome.is_empty()).then(|| view! { <p class="welcome-words">{welcome.welcome.clone()}</p> })}
+            <Lines lines=own.lines seen=0 label="Your conversation"/>
+            <div id="ask" data-region="">
+                {ask.then(|| view! {
+                    <form method="post" action="/api/moat/widget/server_fns/introduce" data-send="" class="ask">
+                        <label for="email">"Where can we write to you when you have gone?"</label>
+                        <div class="row">
+                            <input id="email" name="email" type="email" autocomplete="email" required=true placeholder="you@example.org"/>
+                            <button type="submit" class="button">"Leave address"</button>
+                        </div>
+                    </form>
+                })}
+            </div>
+            <form id="composer" class="composer-plain" method="post" action="/api/moat/widget/server_fns/say" data-send="text">
+                <div id="composer-error"></div>
+                <input type="hidden" name="client" value=ClientId::fresh().to_string()/>
+                <label class="unseen" for="text">"Your message"</label>
+                <textarea id="text" name="text" rows="2" maxlength="8000" required=true placeholder="Write a message"></textarea>
+                <div class="row"><button type="submit" class="button primary">"Send"</button></div>
+            </form>
+            <noscript><p class="quiet">"This needs a script, which this browser does not run."</p></noscript>
+        </main>
+        <script type="module" src="/desk.js" nonce=use_nonce()></script>
+    }
+}

@@ -1,0 +1,64 @@
+use leptos::prelude::*;
+
+use super::model::{OwnConversation, Welcome};
+use crate::{error::AppError, types::ClientId};
+
+/// The desk that a web page's key leads to.
+#[server]
+pub async fn read_welcome(key: String) -> Result<Welcome, AppError> {
+    use crate::server::state;
+    let desk = state::current()?.lanes.read_desk(&key.replace('\0', "")).await?;
+    Ok(Welcome { name: desk.name, welcome: desk.welcome, open: desk.open })
+}
+
+/// A new visitor of that desk: gives the token that opens their conversation from now on. It is shown once and stored as a hash.
+#[server]
+pub async fn begin_visit(key: String) -> Result<String, AppError> {
+    use crate::server::{db_error::internal, keys::VisitorToken, session, state};
+    let state = state::current()?;
+    session::limit_visit(&state).await?;
+    let token = VisitorToken::fresh().map_err(internal)?;
+    state.lanes.make_visitor(&key.replace('\0', ""), &token.hash()).await?;
+    Ok(token.as_bearer())
+}
+
+/// The visitor's own conversation; an empty one for somebody who has said nothing yet.
+#[server]
+pub async fn read_own() -> Result<Option<OwnConversation>, AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let Some(mut lane) = lanes::visiting().await? else { return Ok(None) };
+    let own = sql::own(&mut lane, &state::zone()).await?;
+    lane.commit().await?;
+    Ok(Some(own))
+}
+
+/// What the visitor says. `client` is made by their page, so that saying it twice stores it once.
+#[server]
+pub async fn say(client: ClientId, text: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, session, state};
+    let text = model::words(&text)?;
+    let state = state::current()?;
+    session::limit_words(&state).await?;
+    let mut lane = lanes::visiting().await?.ok_or(AppError::Unauthenticated)?;
+    sql::say(&mut lane, client, &text).await?;
+    lane.commit().await?;
+    state.hub.wake();
+    Ok(())
+}
+
+/// Who the visitor is, for when nobody is there to answer at once. Both may be empty.
+#[server]
+pub async fn introduce(#[server(default)] name: String, #[server(default)] email: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, mailer, session, state};
+    session::limit_words(&state::current()?).await?;
+    let name = model::name(&name)?;
+    let email = if email.trim().is_empty() { String::new() } else { mailer::address(&email)? };
+    let mut lane = lanes::visiting().await?.ok_or(AppError::Unauthenticated)?;
+    sql::introduce(&mut lane, &name, &email).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}

@@ -1,0 +1,41 @@
+// The bubble on somebody's web page: <script src="https://…/widget.js" data-key="…" async></script>. It adds a button and a frame,
+// and nothing else of it touches the page: what is said stays in the frame, which the page can't read.
+(() => {
+  const script = document.currentScript;
+  const key = script?.dataset.key;
+  if (!key) return;
+  const from = new URL(script.src).origin;
+  const button = document.createElement("button");
+  const frame = document.createElement("iframe");
+  // By properties, which a strict policy for styles allows.
+  const dress = (element, style) => Object.assign(element.style, style);
+  const wide = () => innerWidth > 480;
+  const show = (open) => {
+    if (open && !frame.src) frame.src = `${from}/widget/${encodeURIComponent(key)}`;
+    dress(frame, { display: open ? "block" : "none", width: wide() ? "380px" : "100%", right: wide() ? "16px" : "0", height: wide() ? "min(620px, calc(100vh - 96px))" : "calc(100% - 80px)" });
+    button.textContent = open ? "Close" : script.dataset.label || "Ask us";
+    button.setAttribute("aria-expanded", String(open));
+  };
+  button.type = "button";
+  dress(button, {
+    position: "fixed", right: "16px", bottom: "16px", zIndex: "2147483000", minHeight: "44px", padding: "0 18px", border: "0", borderRadius: "22px",
+    background: "#2f5fd0", color: "#fff", font: "500 15px system-ui, sans-serif", cursor: "pointer", boxShadow: "0 2px 12px rgb(0 0 0 / 25%)",
+  });
+  frame.title = script.dataset.label || "Ask us";
+  dress(frame, { position: "fixed", bottom: "72px", zIndex: "2147483000", border: "1px solid rgb(0 0 0 / 15%)", borderRadius: "10px", background: "Canvas", colorScheme: "light dark", boxShadow: "0 8px 32px rgb(0 0 0 / 25%)" });
+  button.addEventListener("click", () => {
+    show(!isOpen());
+    if (isOpen()) frame.focus();
+  });
+  const isOpen = () => button.getAttribute("aria-expanded") === "true";
+  addEventListener("resize", () => show(isOpen()));
+  const begin = () => {
+    show(false);
+    const place = document.createElement("aside");
+    place.setAttribute("aria-label", frame.title);
+    place.append(frame, button);
+    document.body.append(place);
+  };
+  if (document.body) begin();
+  else document.addEventListener("DOMContentLoaded", begin);
+})();
