@@ -312,8 +312,14 @@ async fn of_many_who_take_one_conversation_one_has_it_and_the_others_are_told() 
         agent(&app, &crew[0].0, &place, &at, "Agent", "5").await;
         crew.push((who, at));
     }
+    // All of them look at it before any of them has it.
+    let mut other = app.db.superuser().await;
+    other.execute("begin; select from app.conversations for update").await.unwrap();
     let tries = crew.iter().map(|(who, at)| take(&app, who, at, &id));
-    let answers = futures::future::join_all(tries).await;
+    let (answers, ()) = tokio::join!(futures::future::join_all(tries), async {
+        app.until("some of them wait", async || (app.waiting().await >= 4).then_some(())).await;
+        other.execute("commit").await.unwrap();
+    });
     let won = answers.iter().filter(|answer| answer.status == StatusCode::OK).count();
     assert_eq!(won, 1, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
     for answer in answers.iter().filter(|answer| answer.status != StatusCode::OK) {
@@ -424,10 +430,16 @@ async fn an_answer_is_held_when_somebody_else_has_it_or_something_was_said_unsee
     // And what a customer says, likewise; two first words at once begin one conversation.
     let wim = Visitor::new(&app, &key).await;
     let (first, second) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
+    let mut other = app.db.superuser().await;
+    other.execute("begin; select from app.visitors for update").await.unwrap();
     let tries = (0..12).map(|n| {
         wim.say_as(&app, if n % 2 == 0 { &first } else { &second }, if n % 2 == 0 { "hello" } else { "there" })
     });
-    for answer in futures::future::join_all(tries).await {
+    let (answers, ()) = tokio::join!(futures::future::join_all(tries), async {
+        app.until("some of them wait", async || (app.waiting().await >= 2).then_some(())).await;
+        other.execute("commit").await.unwrap();
+    });
+    for answer in answers {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
     assert_eq!(
@@ -532,6 +544,8 @@ async fn a_claim_goes_back_when_its_agent_is_gone_removed_or_no_agent_any_more_a
         let bobs = join(&app, &place, &bob, "project_creator").await;
         agent(&app, &ada, &place, &bobs, "Bob", "5").await;
         assert_eq!(take(&app, &bob, &bobs, &id).await.status, StatusCode::OK, "{end}");
+        // Nobody waits for an answer at that moment.
+        assert_eq!(answer(&app, &bob, &bobs, &id, end, None).await.status, StatusCode::OK);
         let before = app.count(epoch).await;
         match end {
             "lapsed" => {
@@ -560,7 +574,7 @@ async fn a_claim_goes_back_when_its_agent_is_gone_removed_or_no_agent_any_more_a
             StatusCode::NOT_FOUND
         );
     }
-    assert_eq!(vi.reads(&app).await, ["hello"]);
+    assert_eq!(vi.reads(&app).await, ["hello", "lapsed", "no agent", "removed"]);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@
     background: "#2f5fd0", color: "#fff", font: "500 15px system-ui, sans-serif", cursor: "pointer", boxShadow: "0 2px 12px rgb(0 0 0 / 25%)",
   });
   frame.title = script.dataset.label || "Ask us";
-  dress(frame, { position: "fixed", bottom: "72px", zIndex: "2147483000", border: "1px solid rgb(0 0 0 / 15%)", borderRadius: "10px", background: "Canvas", colorScheme: "light dark", boxShadow: "0 8px 32px rgb(0 0 0 / 25%)" });
+  dress(frame, { position: "fixed", bottom: "72px", boxSizing: "border-box", zIndex: "2147483000", border: "1px solid rgb(0 0 0 / 15%)", borderRadius: "10px", background: "Canvas", colorScheme: "light dark", boxShadow: "0 8px 32px rgb(0 0 0 / 25%)" });
   button.addEventListener("click", () => {
     show(!isOpen());
     if (isOpen()) frame.focus();
