@@ -16,6 +16,7 @@ use crate::{
         page::{Home, Link, Outbox, Reset, Sent, SignIn, SignInByCode, SignInByLink, SignInByPhone, SignUp, Waiting},
         settings::{AccountPage, Address, Leave, Password, Phone, Sessions},
     },
+    articles::page::{ArticlePage, Articles, HelpIndex, HelpReader},
     audit::page::AuditTrail,
     conversations::{
         page::{Desk, DeskConversation},
@@ -130,8 +131,12 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/w/:place/audit/:id/readers") view=ReadersOfEvent ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk") view=Desk ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk/set-up") view=SetUp ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/desk/help") view=Articles ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/desk/help/:id") view=ArticlePage ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk/:id") view=DeskConversation ssr=SsrMode::Async/>
                 <Route path=path!("/widget/:key") view=Widget ssr=SsrMode::Async/>
+                <Route path=path!("/help/:key") view=HelpIndex ssr=SsrMode::Async/>
+                <Route path=path!("/help/:key/:id") view=HelpReader ssr=SsrMode::Async/>
                 <Route path=path!("/chat/:id/readers") view=ReadersOfThread ssr=SsrMode::Async/>
                 <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>

@@ -7,7 +7,8 @@
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
 //! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`readers`] (who can see
-//! something), [`conversations`] (customers, as the staff has them) and [`widget`] (as they see it themselves), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! something), [`conversations`] (customers, as the staff has them) and [`widget`] (as they see it themselves), [`bot`] (the assistant that
+//! answers them first) and [`articles`] (what it answers from), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -18,7 +19,9 @@ pub mod types;
 pub mod accounts;
 pub mod answers;
 pub mod app;
+pub mod articles;
 pub mod audit;
+pub mod bot;
 pub mod conversations;
 pub mod domains;
 pub mod error;

@@ -108,6 +108,18 @@ id!(
     KeyId
 );
 id!(
+    /// `app.articles.id`
+    ArticleId
+);
+id!(
+    /// `app.replies.id`
+    ReplyId
+);
+id!(
+    /// `app.saved_views.id`
+    ViewId
+);
+id!(
     /// Whose events: a person's id, a workspace's for its desk, or a conversation's for its customer. It stays in the server.
     TopicId
 );

@@ -16,7 +16,7 @@ use axum::{
 use futures::{StreamExt, stream::BoxStream};
 use moat::{
     answers::{
-        answerer::{AnswerError, Answerer, Piece, Turn},
+        answerer::{AnswerError, Answerer, Metadata, Piece, Talk, Turn},
         run, sql,
     },
     server::{lanes::Reason, openai::OpenAi},
@@ -274,7 +274,7 @@ async fn the_answerer_is_told_whose_turn_it_is() {
     last(&app, &ada, &thread, "the end", |m| m["status"] == "done").await;
     let turns = turns.lock().unwrap();
     assert_eq!(turns.len(), 1);
-    assert_eq!((turns[0].metadata.user_id, turns[0].metadata.thread_id.to_string()), (ada.id, thread));
+    assert_eq!(turns[0].metadata, Metadata { user_id: ada.id, talk: Talk::Thread(thread.parse().unwrap()) });
 }
 
 #[tokio::test]

@@ -159,11 +159,15 @@ const CROWD: &str = "
       select 'aa000000-0000-4000-8000-00000000000a', n, json_build_object('seq', n, 'kind', 'member.added', 'at', n), 'h' from generate_series(1, 40) n;
     insert into app.desks (workspace_id, name) values ('aa000000-0000-4000-8000-00000000000a', 'd');
     insert into app.widget_keys (workspace_id, name) select 'aa000000-0000-4000-8000-00000000000a', 'k' from generate_series(1, 40);
+    insert into app.articles (workspace_id, title) select 'aa000000-0000-4000-8000-00000000000a', 't' from generate_series(1, 40) n;
     insert into app.agents (workspace_id, user_id, name) select m.workspace_id, m.user_id, 'a' from app.workspace_members m;
     insert into app.visitors (workspace_id, token_hash) select 'aa000000-0000-4000-8000-00000000000a', n::text::bytea from generate_series(1, 40) n;
     insert into app.conversations (workspace_id) select 'aa000000-0000-4000-8000-00000000000a' from generate_series(1, 40);
     insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content)
       select t.id, t.workspace_id, 1, 'note', '{\"text\": \"\"}' from app.conversations t;
+    insert into app.readings (conversation_id, workspace_id, user_id) select t.id, t.workspace_id, '00000000-0000-4000-8000-00000000000a' from app.conversations t;
+    insert into app.replies (workspace_id, name, text) select 'aa000000-0000-4000-8000-00000000000a', 'r' || n, 'x' from generate_series(1, 40) n;
+    insert into app.saved_views (workspace_id, name, query) select 'aa000000-0000-4000-8000-00000000000a', 'v' || n, '' from generate_series(1, 40) n;
     insert into app.audit_people (workspace_id, seq, side, salt, data) select e.workspace_id, e.seq, 'actor', 's', '{}' from app.audit_events e;
     reset session_replication_role;
 ";
@@ -178,6 +182,12 @@ fn inserted(table: &str) -> &'static str {
         }
         "workspace_domains" => "(workspace_id, domain) select org, 'e' || n || '.example' from app.crowd",
         "widget_keys" => "(workspace_id, name) select org, 'k' from app.crowd",
+        "readings" => {
+            "(conversation_id, workspace_id, user_id) select gen_random_uuid(), org, '00000000-0000-4000-8000-00000000000a' from app.crowd"
+        }
+        "replies" => "(workspace_id, name, text) select org, 's' || n, 'x' from app.crowd",
+        "saved_views" => "(workspace_id, name, query) select org, 's' || n, '' from app.crowd",
+        "articles" => "(workspace_id, title) select org, 't' from app.crowd",
         "agents" => "(workspace_id, user_id, name) select org, gen_random_uuid(), 'a' from app.crowd",
         "conversations" => "(workspace_id, subject) select org, 's' from app.crowd",
         "conversation_messages" => {
@@ -279,6 +289,15 @@ async fn a_look_up_by_key_has_the_owner_in_its_index_condition() {
         (ours, "select from app.desks"),
         (ours, "select from app.widget_keys where id = '20000000-0000-4000-8000-00000000000a'"),
         (ours, "select from app.agents where user_id = '20000000-0000-4000-8000-00000000000a'"),
+        (ours, "select from app.articles where id = '20000000-0000-4000-8000-00000000000a'"),
+        (ours, "select from app.readings where conversation_id = '20000000-0000-4000-8000-00000000000a'"),
+        (ours, "select from app.replies order by name limit 200"),
+        (ours, "select from app.saved_views order by name limit 50"),
+        (
+            ours,
+            "select from app.conversations where customer_email = 'a' and customer_email <> '' order by active_at desc, id desc limit 20",
+        ),
+        (ours, "select from app.articles order by position, id limit 500"),
         (ours, "select from app.visitors where id = '20000000-0000-4000-8000-00000000000a'"),
         (ours, "select from app.conversations where id = '20000000-0000-4000-8000-00000000000a'"),
         (

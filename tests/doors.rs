@@ -72,6 +72,7 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
             (true, _) if ["/link", "/invitation", "/dev/outbox"].contains(&path.as_str()) => {
                 assert_eq!(answer.status, 404, "{path}")
             }
+            (true, _) if path.starts_with("/help/") => assert_eq!(answer.status, 404, "{path}: no such key"),
             (true, Serves::Widget) => assert_eq!(answer.status, 404, "{path}"),
             // For those with a token of its own kind.
             (true, Serves::WidgetLive) => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),

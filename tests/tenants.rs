@@ -56,6 +56,19 @@ pub const WORLD: &str = "
     insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content)
       select t.id, t.workspace_id, 1, 'customer', '{\"text\": \"help\"}'::jsonb from app.conversations t
       union all select t.id, t.workspace_id, 2, 'note', '{\"text\": \"between us\"}'::jsonb from app.conversations t;
+    update app.conversations set status = 'bot' where id = 'b7000000-0000-4000-8000-00000000000a';
+    insert into app.articles (id, workspace_id, title, published) values
+      ('b8000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'of A', true),
+      ('b9000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'draft of A', false),
+      ('b8000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'of B', true);
+    insert into app.readings (conversation_id, workspace_id, user_id) values
+      ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a'),
+      ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000d'),
+      ('b5000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b');
+    insert into app.replies (workspace_id, name, text) values
+      ('aa000000-0000-4000-8000-00000000000a', 'hello', 'of A'), ('aa000000-0000-4000-8000-00000000000b', 'hello', 'of B');
+    insert into app.saved_views (workspace_id, name, query) values
+      ('aa000000-0000-4000-8000-00000000000a', 'late', 'of A'), ('aa000000-0000-4000-8000-00000000000b', 'late', 'of B');
     delete from app.outbox where kind <> 'thread.changed';
     -- What no role is granted, so that the policies that wait behind the grants are tried as well.
     grant delete on app.conversations, app.conversation_messages to authenticated;
@@ -450,6 +463,129 @@ pub static CASES: &[Case] = &[
             "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content) values ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 3, 'agent', '{\"text\": \"\"}')",
             None,
         ),
+    ),
+    case(
+        "articles.select_member",
+        Member,
+        ("select from app.articles where id = 'b8000000-0000-4000-8000-00000000000b'", 1),
+        ("select from app.articles where id = 'b8000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case_as(
+        "articles.insert_manager",
+        (Owner, "insert into app.articles (title) values ('x')", 1),
+        (Member, "insert into app.articles (title) values ('x')", None),
+    ),
+    case_as(
+        "articles.update_manager",
+        (Owner, "update app.articles set title = 'x'", 2),
+        (Member, "update app.articles set title = 'x'", Some(0)),
+    ),
+    case_as(
+        "articles.delete_manager",
+        (Owner, "delete from app.articles", 2),
+        (Member, "delete from app.articles", Some(0)),
+    ),
+    case(
+        "readings.select_member",
+        Member,
+        ("select from app.readings where workspace_id = 'aa000000-0000-4000-8000-00000000000b'", 1),
+        ("select from app.readings where workspace_id = 'aa000000-0000-4000-8000-00000000000a'", Some(0)),
+    ),
+    case_as(
+        "readings.insert_own",
+        (
+            Member,
+            "insert into app.readings (conversation_id, seq) values ('b5000000-0000-4000-8000-00000000000b', 1)",
+            1,
+        ),
+        (Guest, "insert into app.readings (conversation_id, seq) values ('b5000000-0000-4000-8000-00000000000b', 1)", None),
+    ),
+    case("readings.update_own", Owner, ("update app.readings set seq = 9", 1), ("update app.readings set seq = 9", Some(1))),
+    definer(
+        "readings.insert_definer",
+        Owner,
+        "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) values ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 3, 'note', '{\"text\": \"@D, look\"}', '00000000-0000-4000-8000-00000000000a')",
+    ),
+    definer(
+        "readings.update_definer",
+        Owner,
+        "select from app.after('insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) values (''b5000000-0000-4000-8000-00000000000a'', ''aa000000-0000-4000-8000-00000000000a'', 3, ''note'', ''{\"text\": \"@D, look\"}'', ''00000000-0000-4000-8000-00000000000a'')', 'select mentioned::text from app.readings where user_id = ''00000000-0000-4000-8000-00000000000d''') n where n = '3'",
+    ),
+    definer(
+        "readings.select_definer",
+        Owner,
+        "select from app.after('insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) values (''b5000000-0000-4000-8000-00000000000a'', ''aa000000-0000-4000-8000-00000000000a'', 3, ''note'', ''{\"text\": \"@D, look\"}'', ''00000000-0000-4000-8000-00000000000a'')', 'select mentioned::text from app.readings where user_id = ''00000000-0000-4000-8000-00000000000d''') n where n = '3'",
+    ),
+    case(
+        "replies.select_member",
+        Member,
+        ("select from app.replies where text = 'of B'", 1),
+        ("select from app.replies where text = 'of A'", Some(0)),
+    ),
+    case_as(
+        "replies.insert_member",
+        (Member, "insert into app.replies (name, text) values ('x', 'x')", 1),
+        (Guest, "insert into app.replies (name, text) values ('x', 'x')", None),
+    ),
+    case("replies.update_member", Member, ("update app.replies set text = 'x'", 1), ("update app.replies set text = 'x'", Some(1))),
+    case("replies.delete_member", Member, ("delete from app.replies", 1), ("delete from app.replies", Some(1))),
+    case(
+        "saved_views.select_member",
+        Member,
+        ("select from app.saved_views where query = 'of B'", 1),
+        ("select from app.saved_views where query = 'of A'", Some(0)),
+    ),
+    case_as(
+        "saved_views.insert_member",
+        (Member, "insert into app.saved_views (name, query) values ('x', 'x')", 1),
+        (Guest, "insert into app.saved_views (name, query) values ('x', 'x')", None),
+    ),
+    case(
+        "saved_views.update_member",
+        Member,
+        ("update app.saved_views set query = 'x'", 1),
+        ("update app.saved_views set query = 'x'", Some(1)),
+    ),
+    case("saved_views.delete_member", Member, ("delete from app.saved_views", 1), ("delete from app.saved_views", Some(1))),
+    definer("articles.select_definer", Opening, "select from gate.read_help('key of a', null)"),
+    definer(
+        "bot_turns.insert_definer",
+        Owner,
+        "update app.conversations set status = 'bot' where id = 'b5000000-0000-4000-8000-00000000000a'",
+    ),
+    definer(
+        "bot_turns.select_definer",
+        Job("bot_turn"),
+        "select from app.take_bot_turn('bb000000-0000-4000-8000-000000000000') t where t.conversation = 'b7000000-0000-4000-8000-00000000000a'",
+    ),
+    definer(
+        "bot_turns.update_definer",
+        Job("bot_turn"),
+        "with took as materialized (select t.conversation as id from app.take_bot_turn('bb000000-0000-4000-8000-000000000000') t)
+         select from took where app.renew_bot_turn(took.id, 'bb000000-0000-4000-8000-000000000000', 5)",
+    ),
+    definer(
+        "bot_turns.delete_definer",
+        Job("bot_turn"),
+        "with took as materialized (select t.conversation as id, t.seq from app.take_bot_turn('bb000000-0000-4000-8000-000000000000') t),
+              said as materialized (select app.finish_bot_turn(took.id, 'bb000000-0000-4000-8000-000000000000', took.seq, 'x', null, null) as how from took)
+         select from said where app.probe('select count(*)::text from app.bot_turns', how) = '0'",
+    ),
+    definer(
+        "conversation_messages.select_definer",
+        Job("bot_turn"),
+        "select from app.take_bot_turn('bb000000-0000-4000-8000-000000000000') t where t.history is not null",
+    ),
+    definer(
+        "conversation_messages.insert_definer",
+        Job("bot_turn"),
+        "with took as materialized (select t.conversation as id, t.seq from app.take_bot_turn('bb000000-0000-4000-8000-000000000000') t)
+         select from took where app.finish_bot_turn(took.id, 'bb000000-0000-4000-8000-000000000000', took.seq, 'x', null, null) = 'said'",
+    ),
+    definer(
+        "desks.update_definer",
+        Owner,
+        "select from app.after('select app.set_bot(true, ''x'', ''{}'')', 'select count(*)::text from app.desks where bot') n where n = '1'",
     ),
     definer("desks.select_definer", Opening, "select from gate.read_desk('key of a') d where d.name = 'of A'"),
     definer("widget_keys.select_definer", Opening, "select where gate.make_visitor('key of a', 'new')"),

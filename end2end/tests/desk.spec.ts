@@ -1,60 +1,9 @@
 // Customers write from web pages that are not ours; agents take what they ask, answer, and never twice, late or blind.
 import AxeBuilder from "@axe-core/playwright";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { type FrameLocator, type Page } from "@playwright/test";
 import { cut, expect, refused, test } from "../support/test";
-import { fresh, freshEmail, letter, newcomer } from "../support/steps";
+import { bubble, live, openDesk, rows, say, shop, turns } from "../support/desk";
+import { freshEmail, letter, newcomer } from "../support/steps";
 import { record, spellings } from "../support/traffic";
-
-/** A workspace with a desk at which its owner answers as Ada; where its desk is, and the key of a web page. */
-async function openDesk(page: Page): Promise<{ desk: string; key: string; name: string }> {
-  await newcomer(page);
-  const name = fresh("Shop");
-  await page.goto("/workspaces");
-  await page.getByLabel("Name").fill(name);
-  await page.getByRole("button", { name: "Make workspace" }).click();
-  await page.getByRole("link", { name: "Desk" }).click();
-  await page.getByRole("link", { name: "Set up the desk" }).click();
-  await page.getByLabel("Name", { exact: true }).fill(`${name} help`);
-  await page.getByRole("button", { name: "Open the desk" }).click();
-  await page.getByLabel("Name for customers").fill("Ada");
-  await page.getByRole("button", { name: "Add", exact: true }).first().click();
-  await page.getByLabel("Page", { exact: true }).fill("our shop");
-  await page.getByRole("button", { name: "Add", exact: true }).last().click();
-  const key = (await page.getByRole("link", { name: "Try it" }).getAttribute("href"))!.split("/").pop()!;
-  await page.getByRole("link", { name: "To the queue" }).click();
-  return { desk: new URL(page.url()).pathname, key, name };
-}
-
-/** Somebody else's web page with the bubble on it, under a policy that allows what it has to. */
-async function shop(key: string): Promise<{ url: string; server: Server }> {
-  const moat = process.env.MOAT_E2E_URL!;
-  const server = createServer((_, response) => {
-    response.setHeader("content-type", "text/html");
-    response.setHeader("content-security-policy", `default-src 'none'; script-src ${moat}; frame-src ${moat}; style-src 'none'; img-src 'self' data:`);
-    response.end(`<!DOCTYPE html><html lang="en"><head><title>Shop</title><link rel="icon" href="data:,"></head><body><main><h1>A shop</h1></main><script src="${moat}/widget.js" data-key="${key}" async></script></body></html>`);
-  });
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  // Another site than the server's, as a customer's browser sees it.
-  return { url: `http://localhost:${(server.address() as AddressInfo).port}/`, server };
-}
-
-async function bubble(page: Page, url: string): Promise<FrameLocator> {
-  await page.goto(url);
-  await page.getByRole("button", { name: "Ask us" }).click();
-  return page.frameLocator("iframe");
-}
-
-async function say(frame: FrameLocator, text: string): Promise<void> {
-  await frame.getByLabel("Your message").fill(text);
-  await frame.getByLabel("Your message").press("Enter");
-  await expect(turns(frame).filter({ hasText: text })).not.toHaveAttribute("data-under-way");
-}
-
-const turns = (of: Page | FrameLocator) => of.getByRole("log").getByRole("listitem");
-const rows = (page: Page) => page.getByRole("complementary", { name: "Queue" }).getByRole("listitem");
-const live = (page: Page) => expect(page.getByRole("status")).toHaveText("Live");
 
 test("a customer asks on somebody else's page, an agent sees it come, takes it and answers, and it is there after a reload", async ({ page, context, another }) => {
   const traffic = [record(context)];
@@ -88,7 +37,7 @@ test("a customer asks on somebody else's page, an agent sees it come, takes it a
   }
   // The page is loaded anew: the conversation is where it was.
   await expect(turns(await bubble(customer, url))).toHaveText([/parcel/, /On its way/, /Thank you/]);
-  await page.getByRole("button", { name: "Resolve" }).click();
+  await page.getByRole("button", { name: "Resolve", exact: true }).click();
   await expect(frame.getByText("This is resolved.")).toBeVisible();
   await page.goto(`${desk}?view=resolved`);
   await expect(rows(page)).toContainText("Thank you");
@@ -198,7 +147,7 @@ test("without a script an agent takes, answers and resolves by plain forms", asy
   await plain.getByRole("button", { name: "Send" }).click();
   await expect(turns(plain).last()).toContainText("good day");
   await expect(turns(frame)).toHaveText([/hello/, /good day/]);
-  await plain.getByRole("button", { name: "Resolve" }).click();
+  await plain.getByRole("button", { name: "Resolve", exact: true }).click();
   await expect(frame.getByText("This is resolved.")).toBeVisible();
   server.close();
 });
@@ -219,5 +168,63 @@ test("a visitor is shut out when blocked, and one page of two is not the other's
   await expect(turns(one)).toHaveCount(0);
   await say(two, "still here");
   await expect(turns(two)).toHaveText([/from the second/, /still here/]);
+  server.close();
+});
+
+test("what was said is found, kept lists and saved replies come back, and resolving opens the next one", async ({ page, another }) => {
+  const { desk, key } = await openDesk(page);
+  const { url, server } = await shop(key);
+  const [first, second] = [await bubble(await (await another()).newPage(), url), await bubble(await (await another()).newPage(), url)];
+  await say(first, "My zeppelin is late");
+  await say(second, "My bicycle is late");
+  await page.goto(`${desk}/set-up`);
+  await page.getByLabel("Short name").fill("sorry");
+  await page.getByLabel("Words", { exact: true }).fill("Sorry, {{customer}}. {{agent}}");
+  await page.getByRole("button", { name: "Keep", exact: true }).click();
+  await page.goto(desk);
+  await page.getByRole("button", { name: "Take the next one" }).click();
+  await expect(page.getByText("You have this conversation.")).toBeVisible();
+  await live(page);
+  // Labels and urgency, and a list that is narrowed to them.
+  await page.getByText("More", { exact: true }).click();
+  await page.getByLabel("Labels").fill("Air, late");
+  await page.locator("#priority").selectOption("Urgent");
+  await page.getByRole("button", { name: "Save" }).click();
+  await expect(page.getByRole("banner").or(page.locator("#talk-head")).getByText("air", { exact: true })).toBeVisible();
+  await page.getByText("Filter").click();
+  await page.locator("#narrow-priority").selectOption("Urgent");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByRole("link", { name: "All open" }).click();
+  await page.getByText("Filter").click();
+  await page.locator("#narrow-priority").selectOption("Urgent");
+  await page.getByRole("button", { name: "Show" }).click();
+  await expect(rows(page)).toHaveCount(1);
+  await page.getByLabel("Name of this list").fill("Burning");
+  await page.getByRole("button", { name: "Keep", exact: true }).click();
+  await page.goto(desk);
+  await page.getByRole("link", { name: "Burning" }).click();
+  await expect(rows(page)).toHaveText([/zeppelin/]);
+  await rows(page).getByRole("link").click();
+  // "/" and a name.
+  await page.getByLabel("Your answer").fill("/sor");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(page.getByLabel("Your answer")).toHaveValue("Sorry, Visitor. Ada");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(turns(first)).toHaveText([/zeppelin/, /Sorry, Visitor\. Ada/]);
+  // Resolved with one key, and the next one is open.
+  await page.keyboard.press("Control+Shift+Enter");
+  await expect(turns(page).first()).toContainText("bicycle");
+  await expect(page.getByText("You have this conversation.")).toBeVisible();
+  await first.getByLabel("Were you helped?").fill("nice people");
+  await first.getByRole("button", { name: "Yes" }).click();
+  await expect(first.getByText("You said that you were helped.")).toBeVisible();
+  // Found by what was said in it.
+  await page.getByLabel("Search conversations").fill("zeppelin");
+  await page.getByLabel("Search conversations").press("Enter");
+  await expect(rows(page)).toHaveText([/zeppelin/]);
+  await expect(rows(page).locator("mark")).toHaveText("zeppelin");
+  await rows(page).getByRole("link").click();
+  await expect(page.getByText("The customer was helped. “nice people”")).toBeVisible();
+  expect((await new AxeBuilder({ page }).analyze()).violations.map((violation) => violation.id)).toEqual([]);
   server.close();
 });

@@ -1,6 +1,6 @@
 use futures::stream::BoxStream;
 
-use crate::types::{Role, ThreadId, UserId};
+use crate::types::{ConversationId, Role, ThreadId, UserId};
 
 /// All that an answerer knows. It keeps nothing: the history was read from Postgres in the caller's lane, just now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,18 @@ pub struct Turn {
     pub instructions: String,
     /// The answer's beginning, which is there already: what comes goes on from its last letter.
     pub begun: String,
+    /// All that may be answered from, where that is limited, best first; the instructions quote it as well.
+    pub material: Option<Vec<Passage>>,
+}
+
+/// A section of what somebody has written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passage {
+    /// The text's title and the section's.
+    pub title: String,
+    pub text: String,
+    /// Those of its sentences that answer the question, word for word.
+    pub told: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +38,14 @@ pub struct Said {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metadata {
     pub user_id: UserId,
-    pub thread_id: ThreadId,
+    pub talk: Talk,
+}
+
+/// Where an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    Thread(ThreadId),
+    Conversation(ConversationId),
 }
 
 /// Why an answer ended before its end, in words for the person who waits for it.

@@ -1,5 +1,5 @@
 use super::{
-    answerer::{Metadata, Said, Turn},
+    answerer::{Metadata, Said, Talk, Turn},
     run, sql,
 };
 use crate::{
@@ -51,7 +51,7 @@ pub async fn go_on(
 }
 
 async fn turn(state: &AppState, lane: &mut UserLane, posted: &Posted, begun: String) -> Result<Turn, AppError> {
-    let metadata = Metadata { user_id: lane.user(), thread_id: posted.thread };
+    let metadata = Metadata { user_id: lane.user(), talk: Talk::Thread(posted.thread) };
     let said = sql::history(lane, posted.thread, posted.answer, HISTORY).await?;
     let (model, own) = threads::sql::options(lane, posted.thread).await?;
     // The folder's first: a thread's own may narrow them.
@@ -69,5 +69,5 @@ async fn turn(state: &AppState, lane: &mut UserLane, posted: &Posted, begun: Str
     // One that was chosen when there were others.
     let known = state.answerer.models().contains(&model);
     let model = if known { model } else { state.answerer.model().to_owned() };
-    Ok(Turn { history, metadata, model, instructions, begun })
+    Ok(Turn { history, metadata, model, instructions, begun, material: None })
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 
-use super::answerer::{AnswerError, Answerer, Piece, Turn};
+use super::answerer::{AnswerError, Answerer, Passage, Piece, Turn};
 use crate::guide::library::Library;
 
 /// A pace that the eye can follow.
@@ -34,7 +34,10 @@ impl Answerer for Embedded {
 
     fn answer(&self, turn: Turn) -> BoxStream<'static, Result<Piece, AnswerError>> {
         let question = turn.history.last().map(|said| said.text.clone()).unwrap_or_default();
-        let text = write(&self.guide, &question);
+        let text = match &turn.material {
+            Some(passages) => quote(passages),
+            None => write(&self.guide, &question),
+        };
         // The guide says the same every time: what was cut off is the rest of it.
         let text = text.strip_prefix(&turn.begun).unwrap_or(&text);
         let words: Vec<String> = text.split_inclusive(' ').map(str::to_owned).collect();
@@ -48,6 +51,14 @@ impl Answerer for Embedded {
             })
             .boxed()
     }
+}
+
+/// The whole answer from what it is limited to, as plain text. Where it is from stands beside it.
+fn quote(passages: &[Passage]) -> String {
+    if passages.is_empty() {
+        return "I don't know.".to_owned();
+    }
+    passages.iter().map(|passage| passage.told.as_str()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// The whole answer, as Markdown.

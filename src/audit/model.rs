@@ -10,7 +10,7 @@ use crate::{
 pub const EVENTS_PAGE: usize = 50;
 
 /// What can be in the trail: what it is called there, and on screens.
-pub const NOUNS: [(&str, &str); 15] = [
+pub const NOUNS: [(&str, &str); 16] = [
     ("member", "Members"),
     ("invitation", "Invitations"),
     ("offer", "Projects in invitations"),
@@ -21,6 +21,7 @@ pub const NOUNS: [(&str, &str); 15] = [
     ("desk", "Desk"),
     ("agent", "Agents"),
     ("widget", "Web pages of the desk"),
+    ("article", "Help articles"),
     ("visitor", "Blocked customers"),
     ("security", "Denials"),
     ("session", "Sign-ins"),
@@ -211,6 +212,15 @@ impl Event {
             ("agent.changed", false) => format!("changed how {whom} answers at the desk"),
             ("agent.removed", true) => "is no agent of the desk any more".to_owned(),
             ("agent.removed", false) => format!("took {whom} off the desk"),
+            ("article.added", _) => format!("began the help article {}", self.field("title").2),
+            ("article.changed", _) if self.new.get("published") == Some(&Value::Bool(true)) => {
+                "published a help article".to_owned()
+            }
+            ("article.changed", _) if self.new.contains_key("published") => {
+                "took a help article back from customers".to_owned()
+            }
+            ("article.changed", _) => "gave a help article another title".to_owned(),
+            ("article.removed", _) => format!("removed the help article {}", self.field("title").1),
             ("widget.added", _) => format!("added the web page {} to the desk", self.field("name").2),
             ("widget.changed", _) => "changed a web page of the desk".to_owned(),
             ("widget.removed", _) => format!("removed the web page {} from the desk", self.field("name").1),

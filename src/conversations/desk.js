@@ -58,6 +58,8 @@ function take(old, fresh) {
         mine = child;
       }
       known.delete(child.id);
+      // What is still under way here may have been stored and read already.
+      if (child.dataset.client) document.getElementById(`under-way-${child.dataset.client}`)?.remove();
       if ((at ? at.nextElementSibling : old.firstElementChild) !== mine) at ? at.after(mine) : old.prepend(mine);
       at = mine;
     }
@@ -326,10 +328,36 @@ document.addEventListener("submit", async (event) => {
   }
 });
 
+// What the assistant would have said, or words that are sent often, go into the box, behind what is typed there.
+const replies = document.getElementById("replies");
+document.addEventListener("click", (event) => {
+  const draft = event.target.closest("a[data-draft]");
+  if (!draft || !composer || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const field = composer.elements.text;
+  const typed = field.value.replace(/^\/.*$/s, "");
+  field.value = typed ? `${typed}\n${draft.dataset.draft}` : draft.dataset.draft;
+  if (replies) replies.open = false;
+  field.focus();
+});
+
+// "/" and the beginning of a name narrows the saved replies; Enter then takes the first, Escape leaves.
+const fitting = () => [...(replies?.querySelectorAll("li") ?? [])].filter((one) => !one.hidden);
+function offerReplies() {
+  const field = composer.elements.text;
+  const asked = /^\/(\S*)$/.exec(field.value)?.[1]?.toLowerCase();
+  for (const one of replies.querySelectorAll("li")) one.hidden = asked !== undefined && !one.textContent.toLowerCase().includes(asked);
+  if (asked !== undefined) replies.open = true;
+  else if (field.value) replies.open = false;
+}
+if (replies) composer.elements.text.addEventListener("input", offerReplies);
+
 // Enter sends; with Shift it makes a line.
 composer?.elements.text.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (event.key === "Escape" && replies?.open) return void (replies.open = false);
+  if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.isComposing) return;
   event.preventDefault();
+  if (replies?.open && event.target.value.startsWith("/")) return fitting()[0]?.querySelector("a").click();
   composer.requestSubmit(composer.querySelector("button"));
 });
 
@@ -337,6 +365,36 @@ document.addEventListener("visibilitychange", () => (document.hidden ? hangUp() 
 log?.addEventListener("scroll", noteSeen, { passive: true });
 window.addEventListener("online", soon);
 window.addEventListener("offline", hangUp);
+
+// Ctrl and Shift with Enter: resolved, and the next one.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.shiftKey || !(event.ctrlKey || event.metaKey)) return;
+  document.querySelector("form:has(> input[name=next])")?.requestSubmit();
+});
+
+// Colleagues see who looks at a conversation and who types, and what was before one's eyes is read.
+const open = desk?.dataset.open;
+let told = "";
+let typed = 0;
+function look() {
+  if (!open || document.hidden || over) return;
+  const typing = Date.now() - typed < 8000;
+  told = `${seen} ${typing}`;
+  const body = new URLSearchParams({ conversation: open, seen, typing });
+  fetch("/api/moat/conversations/server_fns/look_at", { method: "POST", headers: headers(), body }).then((answer) => answer.text()).catch(() => {});
+}
+if (open) {
+  composer?.elements.text.addEventListener("input", () => {
+    const began = Date.now() - typed > 6000;
+    typed = composer.elements.text.value ? Date.now() : 0;
+    if (began || !typed) look();
+  });
+  // What came into view, or somebody who stopped typing; and a sign of life now and then.
+  setInterval(() => told !== `${seen} ${Date.now() - typed < 8000}` && look(), 2000);
+  setInterval(look, 25000);
+  // Whoever left says nothing.
+  setInterval(() => document.querySelector(".looking") && soon(), 15000);
+}
 
 // Whoever has the desk open is there: what they have stays theirs.
 if (desk?.dataset.agent !== undefined && desk) {
@@ -348,4 +406,6 @@ if (desk?.dataset.agent !== undefined && desk) {
 if (log) log.scrollTop = log.scrollHeight;
 if (visit && token()) await refresh().catch(() => {});
 count();
+noteSeen();
+look();
 keepListening();

@@ -1,9 +1,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    bot::model::{Bot, Source},
     error::AppError,
     threads::model::line,
-    types::{ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId},
+    types::{
+        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, ReplyId, ViewId,
+    },
 };
 
 /// Conversations on a page of the queue.
@@ -30,10 +33,13 @@ pub enum View {
     Snoozed,
     #[serde(rename = "resolved")]
     Resolved,
+    /// Where a note names the caller that they have not read.
+    #[serde(rename = "mentions")]
+    Mentions,
 }
 
 impl View {
-    pub const ALL: [Self; 5] = [Self::Mine, Self::Waiting, Self::Open, Self::Snoozed, Self::Resolved];
+    pub const ALL: [Self; 6] = [Self::Mine, Self::Waiting, Self::Open, Self::Snoozed, Self::Resolved, Self::Mentions];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +48,7 @@ impl View {
             Self::Open => "open",
             Self::Snoozed => "snoozed",
             Self::Resolved => "resolved",
+            Self::Mentions => "mentions",
         }
     }
 
@@ -53,6 +60,7 @@ impl View {
             Self::Open => "All open",
             Self::Snoozed => "Put off",
             Self::Resolved => "Resolved",
+            Self::Mentions => "Mentions",
         }
     }
 
@@ -64,6 +72,7 @@ impl View {
             Self::Open => "Nothing is open.",
             Self::Snoozed => "Nothing is put off.",
             Self::Resolved => "Nothing has been resolved yet.",
+            Self::Mentions => "No note that names you is unread.",
         }
     }
 
@@ -73,14 +82,49 @@ impl View {
     }
 }
 
+/// What a list is narrowed to. Empty: not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Narrow {
+    /// Words that were said, or that who asks and the subject have. What they find comes newest first, in any view.
+    pub words: String,
+    pub label: String,
+    /// 0 to 3, as typed.
+    pub priority: String,
+    /// Who has it: their [`MemberId`], as typed.
+    pub agent: String,
+    /// `web` or `relay`.
+    pub channel: String,
+    /// Those who have waited for so many minutes, as typed.
+    pub minutes: String,
+}
+
+impl Narrow {
+    /// Name and value, as they stand in an address; none of those that are empty.
+    pub fn fields(&self) -> Vec<(&'static str, &str)> {
+        let all = [
+            ("words", &self.words),
+            ("label", &self.label),
+            ("priority", &self.priority),
+            ("agent", &self.agent),
+            ("channel", &self.channel),
+            ("minutes", &self.minutes),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.as_str())).collect()
+    }
+}
+
+/// The name of a priority, 0 to 3.
+pub const PRIORITIES: [&str; 4] = ["Low", "Normal", "High", "Urgent"];
+
 /// A line of the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueRow {
     pub id: ConversationId,
     /// What the customer is called; empty when they have not said.
     pub customer: String,
-    /// What was said last, cut.
-    pub said: String,
+    /// What was said last, cut; or what was found, with its hits.
+    pub said: Vec<(bool, String)>,
     pub status: ConversationStatus,
     pub priority: i16,
     /// Seconds since when the customer waits for an answer.
@@ -88,6 +132,9 @@ pub struct QueueRow {
     /// Who has it.
     pub agent: Option<String>,
     pub mine: bool,
+    pub labels: Vec<String>,
+    /// Whether something was said to or by the customer that the caller has not read.
+    pub unread: bool,
 }
 
 /// How many there are; [`COUNT_MAX`] stands for that many or more.
@@ -97,6 +144,7 @@ pub struct Counts {
     pub waiting: i64,
     pub open: i64,
     pub snoozed: i64,
+    pub mentions: i64,
 }
 
 impl Counts {
@@ -106,6 +154,7 @@ impl Counts {
             View::Waiting => Some(self.waiting),
             View::Open => Some(self.open),
             View::Snoozed => Some(self.snoozed),
+            View::Mentions => Some(self.mentions),
             View::Resolved => None,
         }
     }
@@ -121,6 +170,11 @@ pub struct Queue {
     pub open: bool,
     /// Whether the caller answers here.
     pub agent: bool,
+    /// Lists that somebody keeps, by name: the part of an address behind the question mark.
+    pub saved: Vec<(ViewId, String, String)>,
+    /// What can be narrowed to: everybody who answers, by name, and the labels that are in use.
+    pub agents: Vec<(MemberId, String)>,
+    pub labels: Vec<String>,
     /// Where the desk's events went on from when this was read.
     pub pos: i64,
 }
@@ -136,6 +190,8 @@ pub struct Conversation {
     pub agent: Option<String>,
     pub mine: bool,
     pub blocked: bool,
+    /// Whether it can be given to the assistant.
+    pub bot: bool,
     pub messages: Vec<Said>,
     /// Where the page before begins, if there is one.
     pub earlier: Option<i64>,
@@ -143,6 +199,25 @@ pub struct Conversation {
     pub seen: i64,
     /// Who else could have it, by name.
     pub colleagues: Vec<Colleague>,
+    pub subject: String,
+    pub priority: i16,
+    pub labels: Vec<String>,
+    /// What the customer thought of it: whether they were helped, and their words.
+    pub rating: Option<(bool, String)>,
+    /// Who of the others looks at it at this moment, and whether they are typing.
+    pub looking: Vec<(String, bool)>,
+    /// Words that can be sent, with what stands for the customer, the agent and the desk filled in.
+    pub replies: Vec<Reply>,
+    /// The same customer's other conversations: by their address.
+    pub others: Vec<QueueRow>,
+}
+
+/// Words that are written once and sent often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub id: ReplyId,
+    pub name: String,
+    pub text: String,
 }
 
 /// Something that was said, or done.
@@ -158,6 +233,12 @@ pub struct Said {
     /// As the reader's clock has it.
     pub at: String,
     pub mine: bool,
+    /// Under which id its writer sent it; for them alone.
+    pub client: Option<ClientId>,
+    /// What the assistant took it from.
+    pub sources: Vec<Source>,
+    /// What the assistant would have said, for whoever answers now.
+    pub draft: bool,
 }
 
 /// Somebody who answers.
@@ -205,6 +286,8 @@ pub struct Desk {
     pub welcome: String,
     pub agents: Vec<Colleague>,
     pub keys: Vec<WidgetKey>,
+    /// The assistant that answers first.
+    pub bot: Bot,
     /// Where this server is reached, for the line that goes into a web page.
     pub origin: String,
     /// Members who do not answer yet, by name: some of them.
@@ -252,6 +335,54 @@ pub fn origins(typed: &str) -> Result<Vec<String>, AppError> {
         return Err(AppError::invalid("origins", "Name 20 addresses at most."));
     }
     Ok(origins)
+}
+
+/// What a list or words that are sent often are called.
+pub fn short_name(typed: &str) -> Result<String, AppError> {
+    line("name", typed, 40, "Write a name.", "A name has 40 characters at most.")
+}
+
+/// The part of an address behind the question mark that leads to a list.
+pub fn address(view: View, narrow: &Narrow) -> String {
+    let fields = [("view", view.as_str())].into_iter().chain(narrow.fields());
+    fields.map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&")
+}
+
+/// A value as it stands in an address. All but letters, figures and some signs is written in figures.
+fn encoded(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    value.bytes().map(|byte| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// What a conversation is about; may be empty.
+pub fn subject(typed: &str) -> Result<String, AppError> {
+    if typed.trim().is_empty() {
+        return Ok(String::new());
+    }
+    line("subject", typed, 200, "", "A subject has 200 characters at most.")
+}
+
+/// Labels, as a list that somebody typed.
+pub fn labels(typed: &str) -> Result<Vec<String>, AppError> {
+    let mut labels: Vec<String> = Vec::new();
+    for word in typed.split([',', '\n', '\r']) {
+        let word = word.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        if word.chars().count() > 30 {
+            return Err(AppError::invalid("labels", "A label has 30 characters at most."));
+        }
+        if !word.is_empty() && !labels.contains(&word) {
+            labels.push(word);
+        }
+    }
+    if labels.len() > 20 {
+        return Err(AppError::invalid("labels", "A conversation has 20 labels at most."));
+    }
+    Ok(labels)
+}
+
+/// What stands for somebody in words that are sent often.
+pub fn filled_in(text: &str, customer: &str, agent: &str, desk: &str) -> String {
+    text.replace("{{customer}}", customer).replace("{{agent}}", agent).replace("{{desk}}", desk)
 }
 
 /// How long somebody has waited, short.
@@ -305,6 +436,21 @@ mod tests {
         ] {
             assert!(origins(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn labels_are_a_list_without_repetition_in_small_letters() {
+        assert_eq!(labels(" Billing, bug\nbilling ,, big  order").unwrap(), ["billing", "bug", "big order"]);
+        assert!(labels(&"x".repeat(31)).is_err());
+        assert!(labels(&(0..21).map(|n| format!("{n},")).collect::<String>()).is_err());
+    }
+
+    #[test]
+    fn words_that_are_sent_often_name_whoever_they_are_for() {
+        assert_eq!(
+            filled_in("Hello {{customer}}, {{agent}} of {{desk}}. {{other}}", "Vi", "Ada", "Acme"),
+            "Hello Vi, Ada of Acme. {{other}}"
+        );
     }
 
     #[test]

@@ -7,18 +7,28 @@ use crate::types::ConversationRole;
 
 /// What was said, oldest first. Each line has an id, by which a script that reads the page anew knows what it has already.
 #[component]
-pub fn Lines(lines: Vec<Said>, seen: i64, label: &'static str, #[prop(optional)] customer: String) -> impl IntoView {
+pub fn Lines(
+    lines: Vec<Said>,
+    seen: i64,
+    label: &'static str,
+    #[prop(optional)] customer: String,
+    /// Where the help articles are read, which the assistant quotes.
+    help: String,
+    /// This page, with a draft of the assistant's in the box, but for the draft's id.
+    #[prop(default = None)]
+    draft: Option<String>,
+) -> impl IntoView {
     view! {
         <div id="log" class="log" role="log" aria-label=label tabindex="0">
             <ol id="lines" class="lines" data-region="" data-seen=seen>
-                {lines.into_iter().map(|said| line(said, &customer)).collect_view()}
+                {lines.into_iter().map(|said| line(said, &customer, &help, draft.as_deref())).collect_view()}
             </ol>
         </div>
     }
 }
 
-fn line(said: Said, customer: &str) -> impl IntoView {
-    let Said { id, role, author, text, at, mine, .. } = said;
+fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl IntoView {
+    let Said { id, role, author, text, at, mine, client, sources, draft, .. } = said;
     if role == ConversationRole::System {
         return view! { <li id=format!("m-{id}") class="turn deed">{format!("{author} {text}")}" "<time>{at}</time></li> }
             .into_any();
@@ -30,9 +40,19 @@ fn line(said: Said, customer: &str) -> impl IntoView {
         _ => author,
     };
     view! {
-        <li id=format!("m-{id}") class="turn" class:mine=mine class:aside=aside>
-            <p class="turn-by">{who}{aside.then_some(", note for the team")}" "<time>{at}</time></p>
-            <p class="turn-words">{text}</p>
+        <li id=format!("m-{id}") class="turn" class:mine=mine class:aside=aside data-client=client.map(|id| id.to_string())>
+            <p class="turn-by">{who}{aside.then_some(if draft { ", a draft for you" } else { ", note for the team" })}" "<time>{at}</time></p>
+            <p class="turn-words">{text.clone()}</p>
+            {(!sources.is_empty()).then(|| view! {
+                <p class="turn-from">
+                    "From: "
+                    {sources.into_iter().enumerate().map(|(n, s)| {
+                        let words = if s.section.is_empty() { s.title } else { format!("{}, {}", s.title, s.section) };
+                        view! { {(n > 0).then_some(" · ")}<a class="link" href=format!("{help}/{}", s.article) target="_blank" rel="noopener">{words}</a> }
+                    }).collect_view()}
+                </p>
+            })}
+            {draft_at.filter(|_| draft).map(|at| view! { <p class="turn-from"><a class="link" href=format!("{at}{id}") data-draft=text>"Use it"</a></p> })}
         </li>
     }
     .into_any()

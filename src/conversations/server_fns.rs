@@ -1,18 +1,23 @@
 use leptos::prelude::*;
 
-use super::model::{Conversation, Desk, Queue, View};
+use super::model::{Conversation, Desk, Narrow, Queue, Reply, View};
 use crate::{
     error::AppError,
-    types::{ClientId, ConversationId, ConversationStatus, KeyId, MemberId, PlaceId},
+    types::{ClientId, ConversationId, ConversationStatus, KeyId, MemberId, PlaceId, ReplyId, ViewId},
 };
 
 /// A page of the queue of the workspace that the request is in.
 #[server]
-pub async fn list_conversations(#[server(default)] view: View, after: Option<String>) -> Result<Queue, AppError> {
+pub async fn list_conversations(
+    #[server(default)] view: View,
+    #[server(default)] narrow: Narrow,
+    after: Option<String>,
+) -> Result<Queue, AppError> {
     use super::sql;
     use crate::server::lanes;
+    let narrow = Narrow { words: narrow.words.replace('\0', ""), label: narrow.label.replace('\0', ""), ..narrow };
     let mut lane = lanes::workspace().await?;
-    let queue = sql::queue(&mut lane, view, after.as_deref()).await?;
+    let queue = sql::queue(&mut lane, view, &narrow, after.as_deref()).await?;
     lane.commit().await?;
     Ok(queue)
 }
@@ -86,27 +91,41 @@ pub async fn answer_conversation(
     }
 }
 
-/// Resolves a conversation, gives it back, or puts it off: for `hours`, or until the customer says something.
+/// Resolves a conversation, gives it back, to the queue or to the assistant, or puts it off: for `hours`, or until the customer says something.
+/// With `next`, the caller's own place, the next one that waits is taken in the same step, and its page opened.
 #[server]
 pub async fn set_conversation(
     conversation: ConversationId,
     status: ConversationStatus,
     hours: Option<u32>,
     #[server(default)] seen: i64,
+    next: Option<PlaceId>,
 ) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
-    let known = [ConversationStatus::Waiting, ConversationStatus::Snoozed, ConversationStatus::Resolved];
-    if !known.contains(&status) {
+    if status == ConversationStatus::Claimed {
         return Err(AppError::invalid("status", "A conversation can be resolved, put off or given back."));
     }
     let seconds =
         hours.filter(|_| status == ConversationStatus::Snoozed).map(|hours| f64::from(hours.min(24 * 90)) * 3600.0);
     let mut lane = lanes::acting().await?;
     let held = sql::set(&mut lane, conversation, status, seconds, seen).await?;
+    let opened = match (held, next) {
+        (None, Some(_)) => sql::take_next(&mut lane).await?,
+        _ => None,
+    };
     lane.commit().await?;
-    state::current()?.hub.wake();
-    held.map_or(Ok(()), |held| Err(held.told()))
+    let state = state::current()?;
+    state.hub.wake();
+    state.owed.notify_one();
+    if let Some(held) = held {
+        return Err(held.told());
+    }
+    if let Some(place) = next {
+        let to = opened.map_or_else(|| format!("/w/{place}/desk"), |id| format!("/w/{place}/desk/{id}"));
+        leptos_axum::redirect(&to);
+    }
+    Ok(())
 }
 
 /// Hands a conversation to a colleague who answers. One after the other with changes of roles: it may be somebody else's.
@@ -119,6 +138,105 @@ pub async fn hand_conversation(conversation: ConversationId, member: MemberId) -
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())
+}
+
+/// Whoever has a conversation before them says so now and then: their colleagues see it, and what they have read is read.
+#[server]
+pub async fn look_at(
+    conversation: ConversationId,
+    #[server(default)] seen: i64,
+    #[server(default)] typing: bool,
+) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::acting().await?;
+    sql::look(&mut lane, conversation, seen, typing).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// What a conversation is about, how urgent it is (0 to 3), and its labels, with commas between them.
+#[server]
+pub async fn describe_conversation(
+    conversation: ConversationId,
+    #[server(default)] subject: String,
+    priority: i16,
+    #[server(default)] labels: String,
+) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, state};
+    let (subject, labels) = (model::subject(&subject)?, model::labels(&labels)?);
+    if !(0..=3).contains(&priority) {
+        return Err(AppError::invalid("priority", "There are four: low, normal, high, urgent."));
+    }
+    let mut lane = lanes::acting().await?;
+    sql::describe(&mut lane, conversation, &subject, priority, &labels).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// Words that are sent often, as they are kept.
+#[server]
+pub async fn list_replies() -> Result<Vec<Reply>, AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::workspace().await?;
+    let replies = sql::replies(&mut lane).await?;
+    lane.commit().await?;
+    Ok(replies)
+}
+
+/// Keeps words under a name; what was kept there is replaced.
+#[server]
+pub async fn put_reply(name: String, text: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::{server::lanes, threads::model::message_text};
+    let name = model::short_name(&name)?;
+    let text = message_text(&text)?;
+    if text.chars().count() > 8000 {
+        return Err(AppError::invalid("text", "This is longer than 8,000 characters."));
+    }
+    let mut lane = lanes::acting().await?;
+    sql::put_reply(&mut lane, &name, &text).await?;
+    lane.commit().await
+}
+
+#[server]
+pub async fn remove_reply(reply: ReplyId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::acting().await?;
+    sql::remove_reply(&mut lane, reply).await?;
+    lane.commit().await
+}
+
+/// Keeps a list under a name, for everybody at the desk; what was kept there is replaced.
+#[server]
+pub async fn save_view(
+    name: String,
+    #[server(default)] view: View,
+    #[server(default)] narrow: Narrow,
+) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::lanes;
+    let (name, query) = (model::short_name(&name)?, model::address(view, &narrow));
+    if query.len() > 500 {
+        return Err(AppError::invalid("name", "What this list is narrowed to is too long to be kept."));
+    }
+    let mut lane = lanes::acting().await?;
+    sql::save_view(&mut lane, &name, &query).await?;
+    lane.commit().await
+}
+
+#[server]
+pub async fn remove_view(saved: ViewId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::lanes;
+    let mut lane = lanes::acting().await?;
+    sql::remove_view(&mut lane, saved).await?;
+    lane.commit().await
 }
 
 /// Whoever has the desk open says so now and then: their claims are theirs for as long.

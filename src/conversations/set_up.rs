@@ -3,10 +3,11 @@
 use leptos::prelude::*;
 
 use super::{
-    model::{Colleague, Desk, WidgetKey},
-    server_fns::read_desk,
+    model::{Colleague, Desk, Reply, WidgetKey},
+    server_fns::{list_replies, read_desk},
 };
 use crate::{
+    bot::model::Bot,
     error::AppError,
     types::MemberId,
     ui::{
@@ -20,7 +21,8 @@ use crate::{
 pub fn SetUp() -> impl IntoView {
     let (saying, adding, keyed) =
         (form_back(&["set-desk"]), form_back(&["put-agent"]), form_back(&["make-widget-key"]));
-    let refused = form_back(&["remove-agent", "remove-widget-key"]).and_then(|b| b.error);
+    let (bot, replies) = (form_back(&["set-bot"]), form_back(&["put-reply"]));
+    let refused = form_back(&["remove-agent", "remove-widget-key", "remove-reply"]).and_then(|b| b.error);
     with_workspace("Desk", move |workspace| {
         if workspace.personal || !workspace.role.manages() {
             return view! { <Failed error=AppError::Forbidden/> }.into_any();
@@ -31,7 +33,7 @@ pub fn SetUp() -> impl IntoView {
             <Suspense>
                 {Suspend::new(async move {
                     match read_desk().await {
-                        Ok(desk) => view! { <Parts desk place company=workspace.company saying adding keyed/> }.into_any(),
+                        Ok(desk) => view! { <Parts desk place company=workspace.company saying adding keyed bot replies/> }.into_any(),
                         Err(error) => view! { <Failed error/> }.into_any(),
                     }
                 })}
@@ -49,6 +51,8 @@ fn Parts(
     saying: Option<FormBack>,
     adding: Option<FormBack>,
     keyed: Option<FormBack>,
+    bot: Option<FormBack>,
+    replies: Option<FormBack>,
 ) -> impl IntoView {
     let action = {
         let place = place.clone();
@@ -72,7 +76,74 @@ fn Parts(
                 <button type="submit" class="button primary">{if there { "Save" } else { "Open the desk" }}</button>
             </form>
         </section>
-        {desk.map(|desk| view! { <People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action/> })}
+        {desk.map(|desk| view! { <Replies back=replies action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot action=action("set-bot")/><People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action/> })}
+    }
+}
+
+#[component]
+fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Send + 'static) -> impl IntoView {
+    let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
+    let (name, text) = (typed("name"), typed("text"));
+    let error = back.as_ref().and_then(|b| b.error.clone());
+    let put = action("put-reply");
+    view! {
+        <section>
+            <h2>"Saved replies"</h2>
+            <p>"Words that are sent often. Agents find them below the box, or by typing / into it."</p>
+            <Suspense>
+                {
+                    let action = action.clone();
+                    Suspend::new(async move {
+                        match list_replies().await {
+                            Ok(replies) => {
+                                let one = move |r: Reply| view! {
+                                    <li>
+                                        <div><p>{r.name.clone()}</p><p class="quiet">{r.text}</p></div>
+                                        <form method="post" action=action("remove-reply")>
+                                            <input type="hidden" name="reply" value=r.id.to_string()/>
+                                            <button type="submit" class="button" aria-label=format!("Remove {}", r.name)>"Remove"</button>
+                                        </form>
+                                    </li>
+                                };
+                                view! { <ul class="facts">{replies.into_iter().map(one).collect_view()}</ul> }.into_any()
+                            }
+                            Err(error) => view! { <Failed error/> }.into_any(),
+                        }
+                    })
+                }
+            </Suspense>
+            <form method="post" action=put>
+                <FormError error=error.clone() fields=&["name", "text"]/>
+                <Field name="name" id="reply-name" label="Short name" value=name hint="A name that is there already gets the new words." error=error.clone()/>
+                <Paragraph name="text" label="Words" rows="3" hint="{{customer}}, {{agent}} and {{desk}} are filled in." value=text error/>
+                <button type="submit" class="button primary">"Keep"</button>
+            </form>
+        </section>
+    }
+}
+
+#[component]
+fn Assistant(bot: Bot, place: String, back: Option<FormBack>, action: String) -> impl IntoView {
+    let typed = |field: &str, stored: String| back.as_ref().map_or(stored, |b| b.typed(field));
+    let (name, words) = (typed("name", bot.name), typed("words", bot.words.join("\n")));
+    let on = back.as_ref().map_or(bot.on, |b| !b.typed("on").is_empty());
+    let error = back.and_then(|b| b.error);
+    view! {
+        <section>
+            <h2>"The assistant"</h2>
+            <p>
+                "It answers new conversations first, from the "
+                <a class="link" href=format!("/w/{place}/desk/help")>"help articles"</a>
+                " alone, and hands over to people when it is asked to or finds nothing. Once somebody has a conversation, it is silent there."
+            </p>
+            <form method="post" action=action>
+                <FormError error=error.clone() fields=&["name", "words"]/>
+                <p><label><input type="checkbox" name="on" value="true" checked=on/>" It answers customers first"</label></p>
+                <Field name="name" id="bot-name" label="Its name" value=name error=error.clone()/>
+                <Paragraph name="words" label="Words for people" rows="2" hint="Whoever writes one of these is for people at once: refund, complaint. One below the other." value=words error/>
+                <button type="submit" class="button primary">"Save"</button>
+            </form>
+        </section>
     }
 }
 

@@ -1,123 +1,236 @@
 use super::model::{
-    COUNT_MAX, Colleague, Conversation, Counts, Desk, Held, MESSAGES_PAGE, QUEUE_PAGE, Queue, QueueRow, Said, View,
-    WidgetKey, customer,
+    COUNT_MAX, Colleague, Conversation, Counts, Desk, Held, MESSAGES_PAGE, Narrow, QUEUE_PAGE, Queue, QueueRow, Reply,
+    Said, View, WidgetKey, customer, filled_in,
 };
 use crate::{
+    bot::{self, model::Source},
     error::AppError,
     live,
     server::lanes::{ServiceLane, UserLane},
-    types::{ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, UserId},
+    threads::snippet,
+    types::{
+        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, ReplyId, UserId,
+        ViewId,
+    },
     workspaces::model::{bad_cursor, cursor, place_of},
 };
 
-type Row = (
-    ConversationId,
-    String,
-    String,
-    Option<String>,
-    ConversationStatus,
-    i16,
-    Option<i64>,
-    Option<String>,
-    bool,
-    String,
-);
+/// A line of the queue as it is read.
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: ConversationId,
+    name: String,
+    email: String,
+    said: Option<String>,
+    status: ConversationStatus,
+    priority: i16,
+    waiting: Option<i64>,
+    agent: Option<String>,
+    mine: bool,
+    key: String,
+    labels: Vec<String>,
+    unread: bool,
+}
+
+/// Lines from `$from`, those of which `$which` holds, as `$order` says. What they are narrowed to is $5 to $9.
+macro_rules! lines {
+    ($said:literal, $key:literal, $from:literal, $which:literal, $order:literal) => {
+        concat!(
+            "select t.id, t.customer_name as name, t.customer_email as email, ",
+            $said,
+            " as said, t.status, t.priority, extract(epoch from now() - t.waiting_since)::bigint as waiting, a.name as agent,
+                    coalesce(t.claimed_by = (select auth.uid()), false) as mine, ",
+            $key,
+            " as key, t.labels, coalesce(last.seq > coalesce(r.seq, 0), false) as unread
+               from ",
+            $from,
+            " left join app.agents a on a.user_id = t.claimed_by
+               left join app.readings r on r.conversation_id = t.id and r.user_id = (select auth.uid())
+               left join lateral (
+                 select m.seq, left(m.content ->> 'text', 160) as text from app.conversation_messages m
+                  where m.conversation_id = t.id and m.role in ('customer', 'bot', 'agent') order by m.seq desc limit 1) last on true
+              where ",
+            $which,
+            " and ($5 = '' or $5 = any(t.labels)) and ($6::smallint is null or t.priority = $6)
+                and ($7::uuid is null or t.claimed_by = (select x.user_id from app.workspace_members x where x.id = $7))
+                and ($8 = '' or t.channel = $8) and ($9::int is null or t.waiting_since <= now() - make_interval(mins => $9))
+              order by ",
+            $order,
+            " limit $4"
+        )
+    };
+}
 
 /// Those of a view, by what was said last. One text for each, so that each is asked of its own index.
 macro_rules! listed {
     ($which:literal) => {
-        concat!(
-            "select t.id, t.customer_name, t.customer_email, said.text, t.status, t.priority,
-                    extract(epoch from now() - t.waiting_since)::bigint, a.name, coalesce(t.claimed_by = (select auth.uid()), false),
-                    (extract(epoch from t.active_at) * 1000000)::bigint::text
-               from app.conversations t
-               left join app.agents a on a.user_id = t.claimed_by
-               left join lateral (
-                 select left(m.content ->> 'text', 160) as text from app.conversation_messages m
-                  where m.conversation_id = t.id and m.role in ('customer', 'bot', 'agent') order by m.seq desc limit 1) said on true
-              where ",
+        lines!(
+            "last.text",
+            "(extract(epoch from t.active_at) * 1000000)::bigint::text",
+            "app.conversations t",
             $which,
-            " and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1::float8 / 1000000), $2))
-              order by t.active_at desc, t.id desc limit $3"
+            "t.active_at desc, t.id desc"
         )
     };
 }
+
+const WAITING: &str = lines!(
+    "last.text",
+    "t.priority || ':' || (extract(epoch from t.waiting_since) * 1000000)::bigint",
+    "app.conversations t",
+    "t.status = 'waiting'
+       and ($2::smallint is null or t.priority < $2
+            or (t.priority = $2 and (t.waiting_since, t.id) > (to_timestamp($1::bigint / 1000000.0), $3)))",
+    "t.priority desc, t.waiting_since, t.id"
+);
+const MINE: &str = listed!(
+    "t.claimed_by = (select auth.uid()) and $2::smallint is null
+       and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
+);
+const OPEN: &str = listed!(
+    "t.status in ('bot', 'waiting', 'claimed') and $2::smallint is null
+       and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
+);
+const SNOOZED: &str = listed!(
+    "t.status = 'snoozed' and $2::smallint is null
+       and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
+);
+const RESOLVED: &str = listed!(
+    "t.status = 'resolved' and $2::smallint is null
+       and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
+);
+const MENTIONS: &str = listed!(
+    "t.id in (select x.conversation_id from app.readings x where x.user_id = (select auth.uid()) and x.mentioned > x.seq)
+       and $2::smallint is null and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
+);
+/// $10: the words.
+const FOUND: &str = lines!(
+    "coalesce(left(h.content ->> 'text', 200000), last.text)",
+    "''",
+    "app.search_conversations($10, $4::int) with ordinality s(conversation_id, message_id, n)
+       join app.conversations t on t.id = s.conversation_id
+       left join app.conversation_messages h on h.id = s.message_id and h.conversation_id = t.id",
+    "$1::bigint is null and $2::smallint is null and $3::uuid is null",
+    "s.n"
+);
 
 /// A page of a view, with the counts of all of them. Those that wait come in the order in which they are taken, the others by
-/// what was said last.
-pub async fn queue(lane: &mut UserLane, view: View, after: Option<&str>) -> Result<Queue, AppError> {
+/// what was said last, and what was searched for by what fits best: the first 50.
+pub async fn queue(lane: &mut UserLane, view: View, narrow: &Narrow, after: Option<&str>) -> Result<Queue, AppError> {
     let pos = live::sql::cursor(lane, true).await?.pos;
-    let (key, id) = place_of::<ConversationId>(after)?;
-    let mut rows: Vec<Row> = if view == View::Waiting {
-        let (priority, since) =
-            match key.as_deref().map(|key| key.split_once(':').ok_or_else(bad_cursor)).transpose()? {
-                Some((priority, since)) => (
-                    Some(priority.parse::<i16>().map_err(|_| bad_cursor())?),
-                    Some(since.parse::<i64>().map_err(|_| bad_cursor())?),
-                ),
-                None => (None, None),
-            };
-        sqlx::query_as(
-            "select t.id, t.customer_name, t.customer_email, said.text, t.status, t.priority,
-                    extract(epoch from now() - t.waiting_since)::bigint, null::text, false,
-                    t.priority || ':' || (extract(epoch from t.waiting_since) * 1000000)::bigint
-               from app.conversations t
-               left join lateral (
-                 select left(m.content ->> 'text', 160) as text from app.conversation_messages m
-                  where m.conversation_id = t.id and m.role in ('customer', 'bot', 'agent') order by m.seq desc limit 1) said on true
-              where t.status = 'waiting'
-                and ($1::smallint is null or t.priority < $1
-                     or (t.priority = $1 and (t.waiting_since, t.id) > (to_timestamp($2::float8 / 1000000), $3)))
-              order by t.priority desc, t.waiting_since, t.id limit $4",
-        )
-        .bind(priority)
-        .bind(since)
+    let searching = !narrow.words.trim().is_empty();
+    let (key, id) = place_of::<ConversationId>(after.filter(|_| !searching))?;
+    let number = |text: &str| text.parse::<i64>().map_err(|_| bad_cursor());
+    let (urgency, time) = match key.as_deref() {
+        None => (None, None),
+        Some(key) if view == View::Waiting => {
+            let (urgency, time) = key.split_once(':').ok_or_else(bad_cursor)?;
+            (Some(number(urgency)? as i16), Some(number(time)?))
+        }
+        Some(key) => (None, Some(number(key)?)),
+    };
+    let text = match view {
+        _ if searching => FOUND,
+        View::Mine => MINE,
+        View::Waiting => WAITING,
+        View::Open => OPEN,
+        View::Snoozed => SNOOZED,
+        View::Resolved => RESOLVED,
+        View::Mentions => MENTIONS,
+    };
+    // What is no number or id narrows to nothing that anybody could have chosen: it is left out.
+    let query = sqlx::query_as(text)
+        .bind(time)
+        .bind(urgency)
         .bind(id)
         .bind(QUEUE_PAGE as i64 + 1)
-        .fetch_all(lane.conn())
-        .await?
-    } else {
-        let before = key.map(|key| key.parse::<i64>().map_err(|_| bad_cursor())).transpose()?;
-        let text = match view {
-            View::Mine => listed!("t.claimed_by = (select auth.uid())"),
-            View::Snoozed => listed!("t.status = 'snoozed'"),
-            View::Resolved => listed!("t.status = 'resolved'"),
-            _ => listed!("t.status in ('bot', 'waiting', 'claimed')"),
-        };
-        sqlx::query_as(text).bind(before).bind(id).bind(QUEUE_PAGE as i64 + 1).fetch_all(lane.conn()).await?
-    };
-    let more = rows.len() > QUEUE_PAGE;
+        .bind(&narrow.label)
+        .bind(narrow.priority.parse::<i16>().ok())
+        .bind(narrow.agent.parse::<MemberId>().ok())
+        .bind(&narrow.channel)
+        .bind(narrow.minutes.parse::<i32>().ok().filter(|minutes| (0..=525_600).contains(minutes)));
+    let query = if searching { query.bind(&narrow.words) } else { query };
+    let mut rows: Vec<Row> = query.fetch_all(lane.conn()).await?;
+    let more = rows.len() > QUEUE_PAGE && !searching;
     rows.truncate(QUEUE_PAGE);
-    let next = rows.last().filter(|_| more).map(|row| cursor(&row.9, row.0));
-    let row = |(id, name, email, said, status, priority, waiting, agent, mine, _): Row| QueueRow {
-        id,
-        customer: customer(&name, &email),
-        said: said.unwrap_or_default(),
-        status,
-        priority,
-        waiting,
-        agent,
-        mine,
-    };
-    let (counts, open, agent) = counts(lane).await?;
-    Ok(Queue { rows: rows.into_iter().map(row).collect(), counts, next, open, agent, pos })
+    let next = rows.last().filter(|_| more).map(|row| cursor(&row.key, row.id));
+    let terms = snippet::terms(&narrow.words);
+    let rows = rows.into_iter().map(|row| row.shown(&terms)).collect();
+    let Desks { counts, open, agent, saved, agents, labels } = desks(lane).await?;
+    Ok(Queue { rows, counts, next, open, agent, saved, agents, labels, pos })
 }
 
-/// How many there are in each view, whether there is a desk, and whether the caller answers there.
-async fn counts(lane: &mut UserLane) -> Result<(Counts, bool, bool), AppError> {
-    let (mine, waiting, open, snoozed, desk, agent) = sqlx::query_as(
-        "select (select count(*) from app.conversations t where t.claimed_by = (select auth.uid())),
-                (select count(*) from (select from app.conversations t where t.status = 'waiting' limit $1) few),
-                (select count(*) from (select from app.conversations t where t.status in ('bot', 'waiting', 'claimed') limit $1) few),
-                (select count(*) from (select from app.conversations t where t.status = 'snoozed' limit $1) few),
-                exists (select from app.desks d),
-                exists (select from app.agents a where a.user_id = (select auth.uid()))",
+impl Row {
+    fn shown(self, terms: &[snippet::Term]) -> QueueRow {
+        let said = self.said.unwrap_or_default();
+        QueueRow {
+            id: self.id,
+            customer: customer(&self.name, &self.email),
+            said: if terms.is_empty() { vec![(false, said)] } else { snippet::snippet(&said, terms) },
+            status: self.status,
+            priority: self.priority,
+            waiting: self.waiting,
+            agent: self.agent,
+            mine: self.mine,
+            labels: self.labels,
+            unread: self.unread,
+        }
+    }
+}
+
+/// What stands around the queue.
+struct Desks {
+    counts: Counts,
+    open: bool,
+    agent: bool,
+    saved: Vec<(ViewId, String, String)>,
+    agents: Vec<(MemberId, String)>,
+    labels: Vec<String>,
+}
+
+/// How many there are in each view, whether there is a desk, whether the caller answers there, and what lists can be narrowed to.
+async fn desks(lane: &mut UserLane) -> Result<Desks, AppError> {
+    type Found =
+        ((i64, i64, i64, i64, i64), bool, bool, Vec<(ViewId, String, String)>, Vec<(MemberId, String)>, Vec<String>);
+    let found: sqlx::types::Json<Found> = sqlx::query_scalar(
+        "select jsonb_build_array(
+           jsonb_build_array(
+             (select count(*) from app.conversations t where t.claimed_by = (select auth.uid())),
+             (select count(*) from (select from app.conversations t where t.status = 'waiting' limit $1) few),
+             (select count(*) from (select from app.conversations t where t.status in ('bot', 'waiting', 'claimed') limit $1) few),
+             (select count(*) from (select from app.conversations t where t.status = 'snoozed' limit $1) few),
+             (select count(*) from (select from app.readings r where r.user_id = (select auth.uid()) and r.mentioned > r.seq limit $1) few)),
+           exists (select from app.desks d),
+           exists (select from app.agents a where a.user_id = (select auth.uid())),
+           (select coalesce(jsonb_agg(jsonb_build_array(v.id, v.name, v.query) order by v.name), '[]')
+              from (select x.id, x.name, x.query from app.saved_views x order by x.name limit 50) v),
+           (select coalesce(jsonb_agg(jsonb_build_array(n.id, n.name) order by lower(n.name)), '[]') from (
+              select m.id, a.name from app.agents a join app.workspace_members m on m.user_id = a.user_id and m.workspace_id = a.workspace_id
+               limit 200) n),
+           (select coalesce(jsonb_agg(distinct l.label), '[]') from (
+              select unnest(t.labels) as label from app.conversations t where t.status in ('bot', 'waiting', 'claimed')
+               order by t.active_at desc, t.id desc limit 300) l))",
     )
     .bind(COUNT_MAX)
     .fetch_one(lane.conn())
     .await?;
-    Ok((Counts { mine, waiting, open, snoozed }, desk, agent))
+    let ((mine, waiting, open, snoozed, mentions), desk, agent, saved, agents, labels) = found.0;
+    let counts = Counts { mine, waiting, open, snoozed, mentions };
+    Ok(Desks { counts, open: desk, agent, saved, agents, labels })
 }
+
+type Line = (
+    MessageId,
+    i64,
+    ConversationRole,
+    String,
+    String,
+    String,
+    Option<bool>,
+    ClientId,
+    Option<sqlx::types::Json<Vec<Source>>>,
+    bool,
+);
 
 /// A conversation with its newest messages, or those before one.
 pub async fn conversation(
@@ -126,10 +239,31 @@ pub async fn conversation(
     before: Option<i64>,
     zone: &str,
 ) -> Result<Conversation, AppError> {
-    let (name, email, status, agent, mine, blocked): (String, String, ConversationStatus, Option<String>, Option<bool>, bool) =
+    #[derive(sqlx::FromRow)]
+    struct Head {
+        name: String,
+        email: String,
+        status: ConversationStatus,
+        agent: Option<String>,
+        mine: bool,
+        blocked: bool,
+        bot: bool,
+        subject: String,
+        priority: i16,
+        labels: Vec<String>,
+        rating: Option<i16>,
+        rating_words: String,
+        desk: String,
+        me: String,
+    }
+    let head: Head =
         sqlx::query_as(
-            "select t.customer_name, t.customer_email, t.status, coalesce(a.name, m.name, ''), t.claimed_by = (select auth.uid()),
-                    exists (select from app.visitors v where v.id = t.visitor_id and v.blocked_at is not null)
+            "select t.customer_name as name, t.customer_email as email, t.status, coalesce(a.name, m.name, '') as agent,
+                    coalesce(t.claimed_by = (select auth.uid()), false) as mine,
+                    exists (select from app.visitors v where v.id = t.visitor_id and v.blocked_at is not null) as blocked,
+                    t.handovers < 2 and t.bot_user_id is not null and exists (select from app.desks d where d.bot) as bot,
+                    t.subject, t.priority, t.labels, t.rating, t.rating_words, coalesce((select d.name from app.desks d), '') as desk,
+                    app.my_name(t.workspace_id) as me
                from app.conversations t
                left join app.agents a on a.user_id = t.claimed_by
                left join app.workspace_members m on m.user_id = t.claimed_by
@@ -141,7 +275,8 @@ pub async fn conversation(
     let mut messages: Vec<Said> = sqlx::query_as(
         "select m.id, m.seq, m.role, m.author_name, m.content ->> 'text',
                 to_char(m.created_at at time zone (select app.zone($3)),
-                        case when (m.created_at at time zone (select app.zone($3)))::date = (now() at time zone (select app.zone($3)))::date then 'HH24:MI' else 'FMDD Mon, HH24:MI' end), m.author_id = (select auth.uid())
+                        case when (m.created_at at time zone (select app.zone($3)))::date = (now() at time zone (select app.zone($3)))::date then 'HH24:MI' else 'FMDD Mon, HH24:MI' end), m.author_id = (select auth.uid()),
+                m.client_id, m.content -> 'sources', m.content ? 'draft'
            from app.conversation_messages m
           where m.conversation_id = $1 and ($2::bigint is null or m.seq < $2) order by m.seq desc limit $4",
     )
@@ -152,7 +287,7 @@ pub async fn conversation(
     .fetch_all(lane.conn())
     .await?
     .into_iter()
-    .map(|(id, seq, role, author, text, at, mine): (MessageId, i64, ConversationRole, String, String, String, Option<bool>)| Said {
+    .map(|(id, seq, role, author, text, at, mine, client, sources, draft): Line| Said {
         id,
         seq,
         role,
@@ -160,15 +295,68 @@ pub async fn conversation(
         text,
         at,
         mine: mine.unwrap_or_default(),
+        client: Some(client).filter(|_| mine == Some(true)),
+        sources: sources.map(|json| json.0).unwrap_or_default(),
+        draft,
     })
     .collect();
     let seen = messages.first().map_or(0, |message| message.seq);
     messages.reverse();
     let earlier = messages.first().map(|message| message.seq).filter(|seq| *seq > 1);
     let colleagues = colleagues(lane).await?;
-    let (customer, mine) = (customer(&name, &email), mine.unwrap_or_default());
-    let agent = agent.filter(|_| status == ConversationStatus::Claimed);
-    Ok(Conversation { id, customer, email, status, agent, mine, blocked, messages, earlier, seen, colleagues })
+    let customer = customer(&head.name, &head.email);
+    let looking = sqlx::query_as(
+        "select coalesce(a.name, nullif(m.name, ''), split_part(m.email, '@', 1)), r.typing_until > now()
+           from app.readings r join app.workspace_members m on m.user_id = r.user_id and m.workspace_id = r.workspace_id
+           left join app.agents a on a.user_id = r.user_id and a.workspace_id = r.workspace_id
+          where r.conversation_id = $1 and r.looking_until > now() and r.user_id <> (select auth.uid())
+          order by m.sort_name, m.id limit 20",
+    )
+    .bind(id)
+    .fetch_all(lane.conn())
+    .await?;
+    let replies: Vec<(ReplyId, String, String)> =
+        sqlx::query_as("select x.id, x.name, x.text from app.replies x order by x.name limit 200")
+            .fetch_all(lane.conn())
+            .await?;
+    let replies = replies
+        .into_iter()
+        .map(|(id, name, text)| Reply { id, name, text: filled_in(&text, &customer, &head.me, &head.desk) })
+        .collect();
+    let others: Vec<Row> = if head.email.is_empty() {
+        Vec::new()
+    } else {
+        sqlx::query_as(
+            "select t.id, t.customer_name as name, t.customer_email as email, nullif(t.subject, '') as said, t.status, t.priority,
+                    null::bigint as waiting, null::text as agent, false as mine, '' as key, t.labels, false as unread
+               from app.conversations t where t.customer_email = $1 and t.id <> $2 order by t.active_at desc, t.id desc limit 20",
+        )
+        .bind(&head.email)
+        .bind(id)
+        .fetch_all(lane.conn())
+        .await?
+    };
+    Ok(Conversation {
+        id,
+        customer,
+        email: head.email,
+        status: head.status,
+        agent: head.agent.filter(|_| head.status == ConversationStatus::Claimed),
+        mine: head.mine,
+        blocked: head.blocked,
+        bot: head.bot,
+        messages,
+        earlier,
+        seen,
+        colleagues,
+        subject: head.subject,
+        priority: head.priority,
+        labels: head.labels,
+        rating: head.rating.map(|rating| (rating > 0, head.rating_words)),
+        looking,
+        replies,
+        others: others.into_iter().map(|row| row.shown(&[])).collect(),
+    })
 }
 
 /// Who answers here, by name.
@@ -242,6 +430,74 @@ pub async fn hand(lane: &mut UserLane, id: ConversationId, member: MemberId) -> 
     Ok(())
 }
 
+/// The caller looks at it, has read up to `seen`, and may be typing.
+pub async fn look(lane: &mut UserLane, id: ConversationId, seen: i64, typing: bool) -> Result<(), AppError> {
+    sqlx::query("select app.look_at($1, $2, $3)").bind(id).bind(seen).bind(typing).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// What it is about, how urgent it is, and its labels.
+pub async fn describe(
+    lane: &mut UserLane,
+    id: ConversationId,
+    subject: &str,
+    priority: i16,
+    labels: &[String],
+) -> Result<(), AppError> {
+    sqlx::query("select app.describe_conversation($1, $2, $3::int, $4)")
+        .bind(id)
+        .bind(subject)
+        .bind(priority)
+        .bind(labels)
+        .execute(lane.conn())
+        .await?;
+    Ok(())
+}
+
+/// Words that are sent often, by name.
+pub async fn replies(lane: &mut UserLane) -> Result<Vec<Reply>, AppError> {
+    let rows: Vec<(ReplyId, String, String)> =
+        sqlx::query_as("select x.id, x.name, x.text from app.replies x order by x.name limit 200")
+            .fetch_all(lane.conn())
+            .await?;
+    Ok(rows.into_iter().map(|(id, name, text)| Reply { id, name, text }).collect())
+}
+
+/// Keeps words under a name; what was kept there is replaced.
+pub async fn put_reply(lane: &mut UserLane, name: &str, text: &str) -> Result<(), AppError> {
+    sqlx::query(
+        "insert into app.replies (name, text) values ($1, $2) on conflict (workspace_id, name) do update set text = excluded.text",
+    )
+    .bind(name)
+    .bind(text)
+    .execute(lane.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn remove_reply(lane: &mut UserLane, reply: ReplyId) -> Result<(), AppError> {
+    let done = sqlx::query("delete from app.replies where id = $1").bind(reply).execute(lane.conn()).await?;
+    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
+}
+
+/// Keeps a list under a name; what was kept there is replaced.
+pub async fn save_view(lane: &mut UserLane, name: &str, query: &str) -> Result<(), AppError> {
+    sqlx::query(
+        "insert into app.saved_views (name, query) values ($1, $2)
+         on conflict (workspace_id, name) do update set query = excluded.query",
+    )
+    .bind(name)
+    .bind(query)
+    .execute(lane.conn())
+    .await?;
+    Ok(())
+}
+
+pub async fn remove_view(lane: &mut UserLane, view: ViewId) -> Result<(), AppError> {
+    let done = sqlx::query("delete from app.saved_views where id = $1").bind(view).execute(lane.conn()).await?;
+    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
+}
+
 /// The caller is at the desk: what they have stays theirs for a while longer.
 pub async fn here(lane: &mut UserLane) -> Result<(), AppError> {
     sqlx::query("select app.hold_agent()").execute(lane.conn()).await?;
@@ -280,7 +536,8 @@ pub async fn desk(lane: &mut UserLane, origin: &str) -> Result<Option<Desk>, App
     )
     .fetch_all(lane.conn())
     .await?;
-    Ok(Some(Desk { name, welcome, agents, keys, origin: origin.to_owned(), others }))
+    let bot = bot::sql::bot(lane).await?.unwrap_or_default();
+    Ok(Some(Desk { name, welcome, agents, keys, bot, origin: origin.to_owned(), others }))
 }
 
 /// Opens the workspace's desk, or changes what it says.

@@ -20,8 +20,13 @@ const ORDER: [&str; 9] = [
     "configuration",
     "troubleshooting",
 ];
-/// A question has to share this much of its weight with a section, or the answer is "I don't know".
+/// Of the guide, which is large: a word that it does not have tells much.
 const ENOUGH: f64 = 0.5;
+/// Of a few articles, in which most words of a question do not stand.
+const ENOUGH_OF_FEW: f64 = 0.35;
+
+/// Stands before a line of a list.
+const ITEM: char = '\r';
 
 pub struct Library {
     pages: Vec<Page>,
@@ -29,6 +34,8 @@ pub struct Library {
     /// In how many sections a word stands.
     frequency: HashMap<String, usize>,
     average_length: f64,
+    /// The share of a question's weight that a section needs, or the answer is "I don't know".
+    enough: f64,
 }
 
 pub struct Page {
@@ -62,6 +69,7 @@ impl Section {
             .enumerate()
             .map(|(i, s)| (i, words(s).filter(|w| asked.contains(w)).count() + usize::from(i == 0)))
             .collect();
+        ranked.retain(|(_, score)| *score > 0);
         ranked.sort_by_key(|(i, score)| (std::cmp::Reverse(*score), *i));
         let mut chosen: Vec<usize> = ranked.into_iter().take(most).map(|(i, _)| i).collect();
         chosen.sort_unstable();
@@ -79,6 +87,20 @@ impl Library {
         Self::new(files)
     }
 
+    /// Help articles: id, title and Markdown. A heading of any level begins a section; what stands before the first is one as well.
+    pub fn of_articles(articles: &[(uuid::Uuid, String, String)]) -> Self {
+        let pages = articles
+            .iter()
+            .map(|(id, title, body)| Page {
+                name: id.to_string(),
+                title: title.clone(),
+                lead: String::new(),
+                markdown: body.clone(),
+            })
+            .collect();
+        Self::indexed(pages, sections_of_article, ENOUGH_OF_FEW)
+    }
+
     fn new<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut pages: Vec<Page> = files
             .map(|(name, markdown)| {
@@ -93,7 +115,11 @@ impl Library {
             })
             .collect();
         pages.sort_by_key(|p| (ORDER.iter().position(|name| *name == p.name).unwrap_or(ORDER.len()), p.name.clone()));
-        let sections: Vec<Section> = pages.iter().flat_map(sections_of).collect();
+        Self::indexed(pages, sections_of, ENOUGH)
+    }
+
+    fn indexed(pages: Vec<Page>, split: fn(&Page) -> Vec<Section>, enough: f64) -> Self {
+        let sections: Vec<Section> = pages.iter().flat_map(split).collect();
         let mut frequency = HashMap::new();
         for section in &sections {
             for word in section.words.keys() {
@@ -101,7 +127,7 @@ impl Library {
             }
         }
         let average_length = sections.iter().map(|s| s.length).sum::<f64>() / sections.len().max(1) as f64;
-        Self { pages, sections, frequency, average_length }
+        Self { pages, sections, frequency, average_length, enough }
     }
 
     pub fn pages(&self) -> &[Page] {
@@ -129,7 +155,7 @@ impl Library {
             .iter()
             .filter_map(|section| {
                 let shared: f64 = asked.iter().filter(|w| section.words.contains_key(*w)).map(|w| self.weight(w)).sum();
-                if total == 0.0 || shared / total < ENOUGH {
+                if total == 0.0 || shared / total < self.enough {
                     return None;
                 }
                 let score = asked
@@ -161,7 +187,8 @@ impl Library {
 
     /// How much a word tells: a word that the guide does not have tells most, so that it weighs against an answer.
     fn weight(&self, word: &str) -> f64 {
-        let n = self.sections.len() as f64;
+        // In a few sections, every word that stands there is common.
+        let n = (self.sections.len() as f64).max(50.0);
         let df = self.frequency.get(word).copied().unwrap_or(0) as f64;
         ((n - df + 0.5) / (df + 0.5) + 1.0).ln()
     }
@@ -178,6 +205,31 @@ fn sections_of(page: &Page) -> Vec<Section> {
             text.push('\n');
         }
     }
+    indexed(page, sections)
+}
+
+fn sections_of_article(page: &Page) -> Vec<Section> {
+    let mut sections = vec![(String::new(), String::new())];
+    for line in page.markdown.lines() {
+        let heading = line.trim_start_matches('#');
+        if heading.len() < line.len() && heading.starts_with(' ') {
+            sections.push((heading.trim().to_owned(), String::new()));
+        } else if let Some((_, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
+            // What is said aloud, without the signs of a list, each line of which is a sentence.
+            let words = line.trim_start().trim_start_matches(['-', '*', '>']).trim_start();
+            if words.len() < line.trim_start().len() {
+                text.push(ITEM);
+            }
+            text.push_str(words);
+            text.push('\n');
+        }
+    }
+    sections.retain(|(_, text)| !text.trim().is_empty());
+    indexed(page, sections)
+}
+
+/// Each with how often a word stands in it; those of the titles count twice.
+fn indexed(page: &Page, sections: Vec<(String, String)>) -> Vec<Section> {
     sections
         .into_iter()
         .map(|(title, text)| {
@@ -203,6 +255,10 @@ fn sentences(text: &str) -> Vec<&str> {
     let mut quoted = false;
     for (i, c) in text.char_indices() {
         quoted ^= c == '"';
+        if c == ITEM {
+            found.push(text[start..i].trim());
+            start = i + 1;
+        }
         let over = matches!(c, '.' | '?' | '!') || c == '"' && matches!(bytes[..i].last(), Some(b'.' | b'?' | b'!'));
         let ends = over && !quoted && bytes.get(i + 1).is_none_or(|b| *b == b' ');
         if ends {

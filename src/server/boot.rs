@@ -170,6 +170,7 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         tasks: TaskTracker::new(),
         imports: Arc::new(Semaphore::new(2)),
         misses: Misses::default(),
+        owed: Arc::default(),
         stopping: CancellationToken::new(),
         config: Arc::new(config),
     }))

@@ -18,6 +18,7 @@ const TOO_MANY_DOMAINS: &str = "P0435";
 const NO_AGENT: &str = "P0441";
 const FULL: &str = "P0442";
 const NOT_THERE: &str = "P0443";
+const NOT_FOR_BOT: &str = "P0444";
 
 impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
@@ -59,6 +60,12 @@ impl From<sqlx::Error> for AppError {
                 Some(NOT_THERE) => {
                     return Self::Conflict {
                         what: "They are not at the desk now, and it would come straight back.".into(),
+                    };
+                }
+                Some(NOT_FOR_BOT) => {
+                    return Self::Conflict {
+                        what: "The assistant is off, or has handed this conversation over twice: people answer it."
+                            .into(),
                     };
                 }
                 Some(FULL) => {

@@ -10,7 +10,7 @@ use crate::{
     accounts,
     answers::{
         self,
-        answerer::{Metadata, Said, Turn},
+        answerer::{Metadata, Said, Talk, Turn},
         embedded::Embedded,
         run,
     },
@@ -106,11 +106,18 @@ async fn talk(state: &AppState, user: UserId, email: &str, chat: usize, texts: &
         lane.commit().await?;
         if let (true, Some(generation)) = (new, posted.generation) {
             let history = said.into_iter().map(|(role, text)| Said { role, text }).collect();
-            let metadata = Metadata { user_id: user, thread_id: posted.thread };
+            let metadata = Metadata { user_id: user, talk: Talk::Thread(posted.thread) };
             run::write(
                 state,
                 generation,
-                Turn { history, metadata, model: String::new(), instructions: String::new(), begun: String::new() },
+                Turn {
+                    history,
+                    metadata,
+                    model: String::new(),
+                    instructions: String::new(),
+                    begun: String::new(),
+                    material: None,
+                },
             )
             .await;
         }

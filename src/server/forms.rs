@@ -93,6 +93,16 @@ pub const FORMS: &[(&str, &str)] = &[
     ("remove-agent", "/api/moat/conversations/server_fns/remove_agent"),
     ("make-widget-key", "/api/moat/conversations/server_fns/make_widget_key"),
     ("remove-widget-key", "/api/moat/conversations/server_fns/remove_widget_key"),
+    ("describe-conversation", "/api/moat/conversations/server_fns/describe_conversation"),
+    ("put-reply", "/api/moat/conversations/server_fns/put_reply"),
+    ("remove-reply", "/api/moat/conversations/server_fns/remove_reply"),
+    ("save-view", "/api/moat/conversations/server_fns/save_view"),
+    ("remove-view", "/api/moat/conversations/server_fns/remove_view"),
+    ("set-bot", "/api/moat/bot/server_fns/set_bot"),
+    ("make-article", "/api/moat/articles/server_fns/make_article"),
+    ("change-article", "/api/moat/articles/server_fns/change_article"),
+    ("move-article", "/api/moat/articles/server_fns/move_article"),
+    ("delete-article", "/api/moat/articles/server_fns/delete_article"),
 ];
 
 /// Those whose page shows what came of them, which may be a secret that no address should carry.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{lanes::Reason, misses, state::AppState};
-use crate::{accounts, answers, audit, conversations, domains, error::AppError, live, threads, workspaces};
+use crate::{accounts, answers, audit, bot, conversations, domains, error::AppError, live, threads, workspaces};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -23,6 +23,7 @@ pub async fn run(state: AppState) {
         every(&state, FORGET, async |state| forget(state).await),
         every(&state, DENIALS, async |state| note_misses(state).await),
         every(&state, FORGET, async |state| check_domains(state).await),
+        bot::run::run(state.clone()),
     );
 }
 

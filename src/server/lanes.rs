@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::AppError,
-    types::{PlaceId, SessionId, UserId, WorkspaceId},
+    types::{ArticleId, PlaceId, SessionId, UserId, WorkspaceId},
 };
 
 /// Why a job may enter without a caller. Every use of the service lane names one; the database knows the same list and
@@ -40,6 +40,8 @@ pub enum Reason {
     Denials,
     /// Writing down what DNS said of a workspace's domain.
     Domains,
+    /// What the assistant has to say to a customer whose answer it owes.
+    BotTurn,
 }
 
 /// A connection that does not answer for this long has lost its server: a host that went away says nothing.
@@ -56,6 +58,7 @@ impl Reason {
             Self::Operate => "operate",
             Self::Denials => "denials",
             Self::Domains => "domains",
+            Self::BotTurn => "bot_turn",
         }
     }
 
@@ -101,6 +104,8 @@ pub struct Desk {
     pub origins: Vec<String>,
     /// Whether somebody is there to answer.
     pub open: bool,
+    /// What the assistant is called that answers first, if there is one.
+    pub bot: Option<String>,
 }
 
 /// What a user lane is opened with. A token's claims, already verified.
@@ -282,17 +287,44 @@ impl Lanes {
     /// What a web page's key leads to; `NotFound` when it is none.
     pub async fn read_desk(&self, key: &str) -> Result<Desk, AppError> {
         let query = || {
-            sqlx::query("select name, 'none' as role, welcome, origins, open from gate.read_desk($1)")
+            sqlx::query("select name, 'none' as role, welcome, origins, open, bot from gate.read_desk($1)")
                 .bind(key.to_owned())
         };
         let (lane, row) = opened(&self.visitor, query).await?;
         let name: Option<String> = row.try_get(0)?;
         let desk = match name {
-            Some(name) => Ok(Desk { name, welcome: row.try_get(2)?, origins: row.try_get(3)?, open: row.try_get(4)? }),
+            Some(name) => Ok(Desk {
+                name,
+                welcome: row.try_get(2)?,
+                origins: row.try_get(3)?,
+                open: row.try_get(4)?,
+                bot: row.try_get(5)?,
+            }),
             None => Err(AppError::NotFound),
         };
         lane.commit().await?;
         desk
+    }
+
+    /// The published help articles of the desk that a web page's key leads to, in their order: id, title, and of the one that was
+    /// asked for the Markdown.
+    pub async fn read_help(
+        &self,
+        key: &str,
+        article: Option<ArticleId>,
+    ) -> Result<Vec<(ArticleId, String, Option<String>)>, AppError> {
+        // One row, as an opening gives.
+        let query = || {
+            sqlx::query(
+                "select coalesce(jsonb_agg(jsonb_build_array(h.id, h.title, h.body)), '[]'), 'none' from gate.read_help($1, $2) h",
+            )
+            .bind(key.to_owned())
+            .bind(article)
+        };
+        let (lane, row) = opened(&self.visitor, query).await?;
+        let found: sqlx::types::Json<Vec<(ArticleId, String, Option<String>)>> = row.try_get(0)?;
+        lane.commit().await?;
+        Ok(found.0)
     }
 
     /// A new visitor, who is known by this hash from now on; `NotFound` when there is no such key.

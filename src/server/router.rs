@@ -119,6 +119,8 @@ pub static ROUTES: &[Door] = &[
     door(OUTBOX, Serves::Plain, true),
     door("/guide", Serves::Plain, true),
     door("/guide/{page}", Serves::Plain, true),
+    door("/help/{key}", Serves::Plain, true),
+    door("/help/{key}/{id}", Serves::Plain, true),
     door("/chat", Serves::App, false),
     door("/chat/{id}", Serves::App, false),
     door("/chat/{id}/readers", Serves::Plain, false),
@@ -139,6 +141,8 @@ pub static ROUTES: &[Door] = &[
     door("/w/{place}/audit/{id}/readers", Serves::Plain, false),
     door("/w/{place}/desk", Serves::Plain, false),
     door("/w/{place}/desk/set-up", Serves::Plain, false),
+    door("/w/{place}/desk/help", Serves::Plain, false),
+    door("/w/{place}/desk/help/{id}", Serves::Plain, false),
     door("/w/{place}/desk/{id}", Serves::Plain, false),
     door("/p/{place}", Serves::Plain, false),
     door("/widget/{key}", Serves::Widget, true),
@@ -182,6 +186,10 @@ pub static OPEN_SERVER_FNS: &[&str] = &[
     "/api/moat/widget/server_fns/read_own",
     "/api/moat/widget/server_fns/say",
     "/api/moat/widget/server_fns/introduce",
+    "/api/moat/widget/server_fns/ask_person",
+    "/api/moat/widget/server_fns/rate",
+    "/api/moat/articles/server_fns/list_help",
+    "/api/moat/articles/server_fns/read_help",
 ];
 
 /// Everything but the event stream answers within this time or not at all.

@@ -7,7 +7,7 @@ use std::{
 
 use axum::http::request::Parts;
 use leptos::{config::LeptosOptions, prelude::use_context};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -54,6 +54,8 @@ pub struct Services {
     pub imports: Arc<Semaphore>,
     /// What was asked for in vain since a job looked last.
     pub misses: Misses,
+    /// Told when a customer may have said something that the assistant is to answer.
+    pub owed: Arc<Notify>,
     /// Cancelled when the server stops: streams end, and clients come back to another process.
     pub stopping: CancellationToken,
 }

@@ -14,6 +14,8 @@ pub struct Welcome {
     pub welcome: String,
     /// Whether somebody is there to answer.
     pub open: bool,
+    /// What the assistant is called that answers first, if there is one.
+    pub bot: Option<String>,
 }
 
 /// A conversation as its customer reads it.
@@ -27,6 +29,14 @@ pub struct OwnConversation {
     pub email: String,
     /// Who answers them.
     pub agent: Option<String>,
+    /// What the assistant is called.
+    pub bot: String,
+    /// Whether it is writing at this moment.
+    pub writing: bool,
+    /// Whether whoever answers is typing.
+    pub typing: bool,
+    /// Whether the customer has said that they were helped.
+    pub rating: Option<bool>,
 }
 
 /// What a customer says.

@@ -36,24 +36,49 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
     let own = own.unwrap_or_default();
     let is = match own.status {
         Some(ConversationStatus::Claimed) => match own.agent {
+            Some(name) if own.typing => format!("{name} is typing."),
             Some(name) => format!("{name} is answering."),
             None => "Somebody has your question.".to_owned(),
         },
+        Some(ConversationStatus::Bot) if own.writing => format!("{} is writing.", own.bot),
+        Some(ConversationStatus::Bot) => format!("{} answers, from the help articles.", own.bot),
         Some(ConversationStatus::Resolved) => "This is resolved. Write again and it is open once more.".to_owned(),
         Some(_) if welcome.open => "Your question is with the team.".to_owned(),
         Some(_) => "Nobody is here at this moment. Your question waits for the team.".to_owned(),
+        None if welcome.bot.is_some() => format!("{} answers at once.", welcome.bot.as_deref().unwrap_or_default()),
         None if welcome.open => "Somebody is here to answer.".to_owned(),
         None => "Nobody is here at this moment. Write, and you are answered later.".to_owned(),
     };
     let name = welcome.name;
-    let ask = own.status.is_some() && !welcome.open && own.email.is_empty();
+    let by_bot = own.status == Some(ConversationStatus::Bot);
+    let ask = own.status.is_some() && !by_bot && !welcome.open && own.email.is_empty();
+    let help = format!("/help/{key}");
     view! {
         <Title text=name.clone()/>
         <link rel="stylesheet" href="/desk.css"/>
         <main class="visit" data-widget=key aria-label=name.clone()>
             <header><h1>{name.clone()}</h1><p id="is" class="quiet" data-region="">{is}</p><Standing/></header>
             {(!welcome.welcome.is_empty()).then(|| view! { <p class="welcome-words">{welcome.welcome.clone()}</p> })}
-            <Lines lines=own.lines seen=0 label="Your conversation"/>
+            <Lines lines=own.lines seen=0 label="Your conversation" help/>
+            <div id="rate" data-region="">
+                {(own.status == Some(ConversationStatus::Resolved)).then(|| view! {
+                    <form method="post" action="/api/moat/widget/server_fns/rate" data-send="" class="ask">
+                        <label for="rate-words">{match own.rating { None => "Were you helped?", Some(true) => "You said that you were helped.", Some(false) => "You said that you were not helped." }}</label>
+                        <div class="row">
+                            <input id="rate-words" name="words" maxlength="1000" placeholder="Anything to add?"/>
+                            <button type="submit" class="button" name="helped" value="true">"Yes"</button>
+                            <button type="submit" class="button" name="helped" value="false">"No"</button>
+                        </div>
+                    </form>
+                })}
+            </div>
+            <div id="person" data-region="">
+                {by_bot.then(|| view! {
+                    <form method="post" action="/api/moat/widget/server_fns/ask_person" data-send="" class="ask">
+                        <button type="submit" class="button">"Talk to a person"</button>
+                    </form>
+                })}
+            </div>
             <div id="ask" data-region="">
                 {ask.then(|| view! {
                     <form method="post" action="/api/moat/widget/server_fns/introduce" data-send="" class="ask">

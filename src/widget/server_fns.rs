@@ -8,7 +8,7 @@ use crate::{error::AppError, types::ClientId};
 pub async fn read_welcome(key: String) -> Result<Welcome, AppError> {
     use crate::server::state;
     let desk = state::current()?.lanes.read_desk(&key.replace('\0', "")).await?;
-    Ok(Welcome { name: desk.name, welcome: desk.welcome, open: desk.open })
+    Ok(Welcome { name: desk.name, welcome: desk.welcome, open: desk.open, bot: desk.bot })
 }
 
 /// A new visitor of that desk: gives the token that opens their conversation from now on. It is shown once and stored as a hash.
@@ -43,6 +43,39 @@ pub async fn say(client: ClientId, text: String) -> Result<(), AppError> {
     session::limit_words(&state).await?;
     let mut lane = lanes::visiting().await?.ok_or(AppError::Unauthenticated)?;
     sql::say(&mut lane, client, &text).await?;
+    lane.commit().await?;
+    state.hub.wake();
+    state.owed.notify_one();
+    Ok(())
+}
+
+/// The customer would rather have a person than the assistant.
+#[server]
+pub async fn ask_person() -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, session, state};
+    let state = state::current()?;
+    session::limit_words(&state).await?;
+    let mut lane = lanes::visiting().await?.ok_or(AppError::Unauthenticated)?;
+    sql::ask_person(&mut lane).await?;
+    lane.commit().await?;
+    state.hub.wake();
+    Ok(())
+}
+
+/// Whether the customer was helped, once their conversation is resolved; and what they say to that, which may be empty.
+#[server]
+pub async fn rate(helped: bool, #[server(default)] words: String) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::server::{lanes, session, state};
+    let state = state::current()?;
+    session::limit_words(&state).await?;
+    let words = if words.trim().is_empty() { String::new() } else { model::words(&words)? };
+    if words.chars().count() > 1000 {
+        return Err(AppError::invalid("words", "This is longer than 1,000 characters."));
+    }
+    let mut lane = lanes::visiting().await?.ok_or(AppError::Unauthenticated)?;
+    sql::rate(&mut lane, helped, &words).await?;
     lane.commit().await?;
     state.hub.wake();
     Ok(())

@@ -1,0 +1,123 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{error::AppError, types::ArticleId};
+
+/// How the assistant begins when it has found nothing, and what a model is told to begin with then.
+pub const UNSURE: &str = "I don't know";
+const WORDS_MAX: usize = 50;
+
+/// What an answer was taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    pub article: ArticleId,
+    pub title: String,
+    /// The heading; empty for an article's beginning.
+    pub section: String,
+}
+
+/// The assistant of a desk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bot {
+    pub on: bool,
+    pub name: String,
+    /// Whoever says one of these is for people at once.
+    pub words: Vec<String>,
+}
+
+/// Words that are for people, as a list that somebody typed.
+pub fn words(typed: &str) -> Result<Vec<String>, AppError> {
+    let mut words: Vec<String> = Vec::new();
+    for word in typed.split([',', '\n', '\r']).map(|word| word.split_whitespace().collect::<Vec<_>>().join(" ")) {
+        if word.chars().count() > 60 {
+            return Err(AppError::invalid("words", "One of these is longer than 60 characters."));
+        }
+        if !word.is_empty() && !words.iter().any(|known| known.eq_ignore_ascii_case(&word)) {
+            words.push(word);
+        }
+    }
+    if words.len() > WORDS_MAX {
+        return Err(AppError::invalid("words", "Name 50 of them at most."));
+    }
+    Ok(words)
+}
+
+/// Why a conversation is for people before the assistant has said anything to the customer's `text`; `None`: it is not.
+pub fn for_people(text: &str, words: &[String]) -> Option<String> {
+    let said = plain(text);
+    if let Some(word) = words.iter().find(|word| said.contains(&plain(word))) {
+        return Some(format!("the customer wrote “{word}”"));
+    }
+    asks_for_a_person(&said).then(|| "the customer asked for a person".to_owned())
+}
+
+/// Lower case, each word between two spaces, so that "agent" is not found in "agenda".
+fn plain(text: &str) -> String {
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_alphanumeric() && c != '\'')
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect();
+    format!(" {} ", words.join(" "))
+}
+
+fn asks_for_a_person(said: &str) -> bool {
+    const WHO: [&str; 10] = [
+        " human ",
+        " real person ",
+        " a person ",
+        " an agent ",
+        " live agent ",
+        " somebody ",
+        " someone ",
+        " representative ",
+        " operator ",
+        " support agent ",
+    ];
+    const HOW: [&str; 7] =
+        [" talk ", " speak ", " chat with ", " write to ", " connect me ", " get me ", " transfer me "];
+    const ALONE: [&str; 7] =
+        [" human ", " agent ", " person ", " human please ", " agent please ", " operator ", " real person "];
+    ALONE.contains(&said) || WHO.iter().any(|who| said.contains(who)) && HOW.iter().any(|how| said.contains(how))
+}
+
+/// Whether an answer says that there is none.
+pub fn is_unsure(answer: &str) -> bool {
+    answer.trim_start().replace('’', "'").starts_with(UNSURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_a_person_is_understood_and_whoever_only_mentions_one_is_not() {
+        for asked in [
+            "Can I talk to a human?",
+            "human",
+            "Agent, please!",
+            "I want to SPEAK to someone",
+            "please transfer me to an agent",
+            "get me a real person",
+        ] {
+            assert!(for_people(asked, &[]).is_some(), "{asked}");
+        }
+        for other in [
+            "What is on the agenda?",
+            "My parcel went to another person",
+            "Do you have human hair wigs?",
+            "Is someone in the shop?",
+        ] {
+            assert!(for_people(other, &[]).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn words_that_are_for_people_are_found_as_whole_words_whatever_their_case() {
+        let known = words("Refund, legal action\nrefund").unwrap();
+        assert_eq!(known, ["Refund", "legal action"]);
+        assert!(for_people("I want a REFUND!", &known).unwrap().contains("Refund"));
+        assert!(for_people("I'll take legal  action.", &known).is_some());
+        assert!(for_people("Is this refundable?", &known).is_none());
+        assert!(words(&"long".repeat(20)).is_err());
+    }
+}
