@@ -195,10 +195,10 @@ begin
 end $$;
 
 -- The oldest turn that nobody writes, for as long as a lease; what it needs to know comes along: what was said, the published
--- articles, the words that are for people. No row: nothing is owed. A turn that is over (somebody took the talk before it began)
+-- articles (a million letters of them), the words that are for people. No row: nothing is owed. A turn that is over (somebody took the talk before it began)
 -- is forgotten on the way.
 create function app.take_bot_turn(p_lease uuid, out conversation uuid, out workspace uuid, out seq bigint, out tries int, out bot uuid,
-    out desk text, out words text[], out history jsonb, out articles jsonb)
+    out is_on boolean, out desk text, out words text[], out history jsonb, out articles jsonb)
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   b app.bot_turns;
@@ -215,12 +215,13 @@ begin
   end loop;
   update app.bot_turns x set lease = p_lease, leased_until = now() + interval '20 seconds', tries = x.tries + 1
    where x.conversation_id = b.conversation_id and x.workspace_id = b.workspace_id;
-  select x.name, x.bot_user_id, x.bot_words into d from app.desks x where x.workspace_id = b.workspace_id;
+  select x.name, x.bot, x.bot_user_id, x.bot_words into d from app.desks x where x.workspace_id = b.workspace_id;
   conversation := b.conversation_id;
   workspace := b.workspace_id;
   seq := b.seq;
   tries := b.tries + 1;
   bot := d.bot_user_id;
+  is_on := d.bot;
   desk := d.name;
   words := d.bot_words;
   select jsonb_agg(jsonb_build_array(m.role, m.content ->> 'text') order by m.seq) into history from (
@@ -228,8 +229,9 @@ begin
      where x.conversation_id = b.conversation_id and x.workspace_id = b.workspace_id and x.seq <= b.seq and x.role in ('customer', 'bot', 'agent')
      order by x.seq desc limit 40) m;
   select jsonb_agg(jsonb_build_array(a.id, a.title, a.body) order by a.position, a.id) into articles from (
-    select x.id, x.title, x.body, x.position from app.articles x where x.workspace_id = b.workspace_id and x.published
-     order by x.position, x.id limit 500) a;
+    select x.id, x.title, x.body, x.position, sum(length(x.body)) over (order by x.position, x.id) as so_far
+      from app.articles x where x.workspace_id = b.workspace_id and x.published order by x.position, x.id limit 500) a
+   where a.so_far <= 1000000;
 end $$;
 
 -- Whoever writes goes on. False: it is not theirs any more.
@@ -299,10 +301,14 @@ begin
     return 'again';
   end if;
   delete from app.bot_turns x where x.conversation_id = p_conversation;
-  if p_text <> '' then
-    perform app.bot_line(p_conversation, 'bot', content);
-    update app.conversations x set waiting_since = null where x.id = p_conversation;
+  if p_hand_over is null and not exists (select from app.desks d where d.workspace_id = t.workspace_id and d.bot) then
+    perform app.bot_line(p_conversation, 'note', content || '{"draft": true}');
+    perform app.hand_over(p_conversation, 'the assistant was switched off');
+    return 'draft';
   end if;
+  if p_text <> '' then perform app.bot_line(p_conversation, 'bot', content); end if;
+  -- Whoever is handed over waits since they asked.
+  if p_hand_over is null then update app.conversations x set waiting_since = null where x.id = p_conversation; end if;
   if p_hand_over is not null then perform app.hand_over(p_conversation, p_hand_over); end if;
   return 'said';
 end $$;

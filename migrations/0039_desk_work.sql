@@ -122,7 +122,10 @@ begin
   if came and new.looking_until > now() or typing or new.mentioned > 0 and (tg_op = 'INSERT' or new.mentioned <> old.mentioned or new.seq <> old.seq) then
     perform app.tell(new.workspace_id, 'conversation.looking', jsonb_build_object('conversation', new.conversation_id));
   end if;
-  if typing then perform app.tell(new.conversation_id, 'conversation.typing', '{}'); end if;
+  if typing and exists (select from app.conversations t where t.id = new.conversation_id and t.workspace_id = new.workspace_id
+                           and t.claimed_by = new.user_id) then
+    perform app.tell(new.conversation_id, 'conversation.typing', '{}');
+  end if;
   return null;
 end $$;
 

@@ -8,7 +8,7 @@
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
 //! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`readers`] (who can see
 //! something), [`conversations`] (customers, as the staff has them) and [`widget`] (as they see it themselves), [`bot`] (the assistant that
-//! answers them first) and [`articles`] (what it answers from), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! answers them first) and [`articles`] (what it answers from), [`relay`] (customers who come by other ways), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -32,6 +32,7 @@ pub mod json;
 pub mod live;
 pub mod projects;
 pub mod readers;
+pub mod relay;
 #[cfg(feature = "ssr")]
 pub mod server;
 pub mod threads;

@@ -120,6 +120,18 @@ id!(
     ViewId
 );
 id!(
+    /// `app.relay_secrets.id`
+    SecretId
+);
+id!(
+    /// `app.webhooks.id`
+    WebhookId
+);
+id!(
+    /// `app.deliveries.id`
+    DeliveryId
+);
+id!(
     /// Whose events: a person's id, a workspace's for its desk, or a conversation's for its customer. It stays in the server.
     TopicId
 );

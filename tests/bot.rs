@@ -88,6 +88,12 @@ async fn write_article(app: &App, by: &Person, place: &str, title: &str, body: &
     id
 }
 
+/// An article that has a word of everything that is asked here.
+async fn knows(app: &App, it: &Desk) {
+    let words = "question, first, second, something else, again";
+    write_article(app, &it.ada, &it.place, "Everything", words, true).await;
+}
+
 async fn take(app: &App, person: &Person, place: &str, id: &str) {
     ok(app, person, place, &format!("{DESK}/take_conversation"), &[("conversation", id)]).await;
 }
@@ -190,15 +196,17 @@ async fn an_answer_that_comes_after_somebody_took_the_conversation_is_a_draft_fo
 {
     let puppet = Puppet::new(vec![Ok("late words")]);
     let app = app_with(&puppet).await;
-    let Desk { ada, place, key } = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let Desk { ada, place, key } = it;
     let vi = Visitor::new(&app, &key).await;
     vi.say(&app, "Question").await;
     let id = only(&app, &ada, &place, "open").await;
-    let (owed, lease) = run::take(&app.state).await.unwrap().unwrap();
+    let owed = run::take(&app.state).await.unwrap().unwrap();
     take(&app, &ada, &place, &id).await;
     assert_eq!(answer(&app, &ada, &place, &id, "I am here.", None).await.status, StatusCode::OK);
     puppet.go.add_permits(1);
-    run::write(&app.state, &owed, lease).await.unwrap();
+    run::write(app.state.clone(), owed).await.unwrap();
     assert_eq!(vi.reads(&app).await, ["Question", "I am here."]);
     let whole = read(&app, &ada, &place, &id).await;
     let draft = whole["messages"].as_array().unwrap().last().unwrap().clone();
@@ -214,15 +222,17 @@ async fn an_answer_that_comes_after_somebody_took_the_conversation_is_a_draft_fo
 async fn what_a_customer_says_while_the_assistant_writes_is_answered_with_it_and_once() {
     let puppet = Puppet::new(vec![Ok("to the first"), Ok("to both")]);
     let app = app_with(&puppet).await;
-    let Desk { key, .. } = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let key = it.key;
     let vi = Visitor::new(&app, &key).await;
     vi.say(&app, "First").await;
-    let (owed, lease) = run::take(&app.state).await.unwrap().unwrap();
+    let owed = run::take(&app.state).await.unwrap().unwrap();
     assert!(run::take(&app.state).await.unwrap().is_none(), "one writes it");
     vi.say(&app, "Second").await;
     assert!(run::take(&app.state).await.unwrap().is_none(), "one still writes it");
     puppet.go.add_permits(2);
-    run::write(&app.state, &owed, lease).await.unwrap();
+    run::write(app.state.clone(), owed).await.unwrap();
     assert_eq!(vi.reads(&app).await, ["First", "Second"], "an answer to less than what was said is none");
     assert_eq!(run::all(&app.state).await.unwrap(), 1);
     assert_eq!(vi.reads(&app).await, ["First", "Second", "to both"]);
@@ -236,14 +246,16 @@ async fn what_a_customer_says_while_the_assistant_writes_is_answered_with_it_and
 async fn a_turn_whose_writer_died_is_written_by_somebody_else_and_once_if_they_were_only_slow() {
     let puppet = Puppet::new(vec![Ok("from the second"), Ok("from the first, late")]);
     let app = app_with(&puppet).await;
-    let Desk { key, .. } = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let key = it.key;
     let vi = Visitor::new(&app, &key).await;
     vi.say(&app, "Question").await;
-    let (owed, lease) = run::take(&app.state).await.unwrap().unwrap();
+    let owed = run::take(&app.state).await.unwrap().unwrap();
     app.db.superuser().await.execute("update app.bot_turns set leased_until = now() - interval '1 s'").await.unwrap();
     puppet.go.add_permits(2);
     assert_eq!(run::all(&app.state).await.unwrap(), 1);
-    run::write(&app.state, &owed, lease).await.unwrap();
+    run::write(app.state.clone(), owed).await.unwrap();
     assert_eq!(vi.reads(&app).await, ["Question", "from the second"]);
 }
 
@@ -252,13 +264,15 @@ async fn an_assistant_that_fails_three_times_or_knows_nothing_twice_leaves_it_to
     let fail = || Err(AnswerError::Unreachable);
     let puppet = Puppet::new(vec![fail(), fail(), fail(), Ok("I don't know."), Ok("I don’t know.")]);
     let app = app_with(&puppet).await;
-    let Desk { ada, place, key } = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let Desk { ada, place, key } = it;
     puppet.go.add_permits(5);
     let vi = Visitor::new(&app, &key).await;
     vi.say(&app, "Question").await;
     for _ in 0..3 {
-        let (owed, lease) = run::take(&app.state).await.unwrap().unwrap();
-        run::write(&app.state, &owed, lease).await.unwrap();
+        let owed = run::take(&app.state).await.unwrap().unwrap();
+        run::write(app.state.clone(), owed).await.unwrap();
         app.db.superuser().await.execute("update app.bot_turns set leased_until = '-infinity'").await.unwrap();
     }
     assert_eq!(puppet.begun.load(Ordering::SeqCst), 3);
@@ -275,6 +289,62 @@ async fn an_assistant_that_fails_three_times_or_knows_nothing_twice_leaves_it_to
     run::all(&app.state).await.unwrap();
     assert_eq!(wu.own(&app).await["status"], "waiting");
     assert!(wu.reads(&app).await[3].contains("Somebody from the team"));
+}
+
+#[tokio::test]
+async fn an_assistant_that_is_switched_off_is_silent_at_once_and_people_get_what_it_had() {
+    let puppet = Puppet::new(vec![Ok("too late")]);
+    let app = app_with(&puppet).await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let Desk { ada, place, key } = it;
+    let (vi, wu) = (Visitor::new(&app, &key).await, Visitor::new(&app, &key).await);
+    vi.say(&app, "Question").await;
+    let owed = run::take(&app.state).await.unwrap().unwrap();
+    wu.say(&app, "Question").await;
+    ok(&app, &ada, &place, "bot/server_fns/set_bot", &[("name", "Botty")]).await;
+    puppet.go.add_permits(1);
+    run::write(app.state.clone(), owed).await.unwrap();
+    run::all(&app.state).await.unwrap();
+    assert_eq!(
+        (vi.reads(&app).await, wu.reads(&app).await),
+        (vec!["Question".to_owned()], vec!["Question".to_owned()])
+    );
+    assert_eq!(puppet.begun.load(Ordering::SeqCst), 1);
+    let rows = queue(&app, &ada, &place, "waiting").await;
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let whole = read(&app, &ada, &place, row["id"].as_str().unwrap()).await;
+        assert!(lines(&whole).iter().any(|(_, text)| text.contains("switched off")), "{whole}");
+    }
+    // New ones are for people from the beginning.
+    let xi = Visitor::new(&app, &key).await;
+    xi.say(&app, "Question").await;
+    assert_eq!((xi.own(&app).await["status"].as_str(), run::all(&app.state).await.unwrap()), (Some("waiting"), 0));
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_answer_from_is_not_asked_and_whoever_waited_keeps_their_place() {
+    let puppet = Puppet::new(vec![]);
+    let app = app_with(&puppet).await;
+    let Desk { ada, place, key } = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "Hello!").await;
+    run::all(&app.state).await.unwrap();
+    assert_eq!(vi.reads(&app).await, ["Hello!", "Hello. What can I help you with?"]);
+    vi.say(&app, "Where is it?").await;
+    run::all(&app.state).await.unwrap();
+    assert!(vi.reads(&app).await[3].starts_with("I don't know"));
+    assert_eq!(puppet.begun.load(Ordering::SeqCst), 0);
+    vi.say(&app, "I want a refund").await;
+    app.db
+        .superuser()
+        .await
+        .execute("update app.conversations set waiting_since = now() - interval '2 hours'")
+        .await
+        .unwrap();
+    run::all(&app.state).await.unwrap();
+    assert!(queue(&app, &ada, &place, "waiting").await[0]["waiting"].as_i64().unwrap() >= 7200);
 }
 
 #[tokio::test]

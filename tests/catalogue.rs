@@ -168,6 +168,9 @@ const CROWD: &str = "
     insert into app.readings (conversation_id, workspace_id, user_id) select t.id, t.workspace_id, '00000000-0000-4000-8000-00000000000a' from app.conversations t;
     insert into app.replies (workspace_id, name, text) select 'aa000000-0000-4000-8000-00000000000a', 'r' || n, 'x' from generate_series(1, 40) n;
     insert into app.saved_views (workspace_id, name, query) select 'aa000000-0000-4000-8000-00000000000a', 'v' || n, '' from generate_series(1, 40) n;
+    insert into app.relay_secrets (workspace_id, name, token_hash) select 'aa000000-0000-4000-8000-00000000000a', 'r', n::text::bytea from generate_series(1, 40) n;
+    insert into app.webhooks (workspace_id, url, secret) select 'aa000000-0000-4000-8000-00000000000a', 'https://a.example', repeat('x', 32)::bytea from generate_series(1, 40) n;
+    insert into app.deliveries (workspace_id, webhook_id, conversation_id, seq, body) select h.workspace_id, h.id, gen_random_uuid(), 1, '{}' from app.webhooks h;
     insert into app.audit_people (workspace_id, seq, side, salt, data) select e.workspace_id, e.seq, 'actor', 's', '{}' from app.audit_events e;
     reset session_replication_role;
 ";
@@ -187,6 +190,10 @@ fn inserted(table: &str) -> &'static str {
         }
         "replies" => "(workspace_id, name, text) select org, 's' || n, 'x' from app.crowd",
         "saved_views" => "(workspace_id, name, query) select org, 's' || n, '' from app.crowd",
+        "relay_secrets" => "(workspace_id, name, token_hash) select org, 'r', ('s' || n)::bytea from app.crowd",
+        "webhooks" => {
+            "(workspace_id, url, secret) select org, 'https://b.example', repeat('x', 32)::bytea from app.crowd"
+        }
         "articles" => "(workspace_id, title) select org, 't' from app.crowd",
         "agents" => "(workspace_id, user_id, name) select org, gen_random_uuid(), 'a' from app.crowd",
         "conversations" => "(workspace_id, subject) select org, 's' from app.crowd",
@@ -297,6 +304,9 @@ async fn a_look_up_by_key_has_the_owner_in_its_index_condition() {
             ours,
             "select from app.conversations where customer_email = 'a' and customer_email <> '' order by active_at desc, id desc limit 20",
         ),
+        (ours, "select from app.relay_secrets where id = '20000000-0000-4000-8000-00000000000a'"),
+        (ours, "select from app.webhooks where id = '20000000-0000-4000-8000-00000000000a'"),
+        (ours, "select from app.deliveries where id = '20000000-0000-4000-8000-00000000000a'"),
         (ours, "select from app.articles order by position, id limit 500"),
         (ours, "select from app.visitors where id = '20000000-0000-4000-8000-00000000000a'"),
         (ours, "select from app.conversations where id = '20000000-0000-4000-8000-00000000000a'"),

@@ -56,7 +56,7 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
             .replace("{id}", "20000000-0000-4000-8000-000000000001")
             .replace("{page}", "chats")
             .replace("{*path}", "none.js");
-        let method = if door.serves == Serves::Import { Method::POST } else { Method::GET };
+        let method = if matches!(door.serves, Serves::Import | Serves::Relay) { Method::POST } else { Method::GET };
         let answer = app
             .send(
                 Request::builder()
@@ -74,6 +74,7 @@ async fn a_door_that_is_not_listed_as_open_is_shut_to_those_who_are_not_signed_i
             }
             (true, _) if path.starts_with("/help/") => assert_eq!(answer.status, 404, "{path}: no such key"),
             (true, Serves::Widget) => assert_eq!(answer.status, 404, "{path}"),
+            (true, Serves::Relay) => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             // For those with a token of its own kind.
             (true, Serves::WidgetLive) => assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),
             (true, Serves::Files) => assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}"),

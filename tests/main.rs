@@ -28,6 +28,7 @@ mod programs;
 mod properties;
 mod quota;
 mod readers;
+mod relay;
 mod settings;
 mod tenants;
 mod threads;

@@ -45,10 +45,10 @@ pub const WORLD: &str = "
       ('aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000a', 'A at B''s'),
       ('aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'B');
     update app.agents set here_until = now() + interval '1 hour' where name = 'D';
-    insert into app.visitors (id, workspace_id, key_id, token_hash) values
-      ('b4000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b3000000-0000-4000-8000-00000000000a', 'visits a'),
-      ('b6000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b3000000-0000-4000-8000-00000000000a', 'visits a too'),
-      ('b4000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b3000000-0000-4000-8000-00000000000b', 'visits b');
+    insert into app.visitors (id, workspace_id, key_id, token_hash, relay_key) values
+      ('b4000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b3000000-0000-4000-8000-00000000000a', 'visits a', 'vi'),
+      ('b6000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b3000000-0000-4000-8000-00000000000a', 'visits a too', null),
+      ('b4000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'b3000000-0000-4000-8000-00000000000b', 'visits b', null);
     insert into app.conversations (id, workspace_id, visitor_id, last_seq) values
       ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b4000000-0000-4000-8000-00000000000a', 2),
       ('b7000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'b6000000-0000-4000-8000-00000000000a', 2),
@@ -69,6 +69,15 @@ pub const WORLD: &str = "
       ('aa000000-0000-4000-8000-00000000000a', 'hello', 'of A'), ('aa000000-0000-4000-8000-00000000000b', 'hello', 'of B');
     insert into app.saved_views (workspace_id, name, query) values
       ('aa000000-0000-4000-8000-00000000000a', 'late', 'of A'), ('aa000000-0000-4000-8000-00000000000b', 'late', 'of B');
+    insert into app.relay_secrets (workspace_id, name, token_hash) values
+      ('aa000000-0000-4000-8000-00000000000a', 'of A', 'relays a'), ('aa000000-0000-4000-8000-00000000000b', 'of B', 'relays b');
+    insert into app.webhooks (id, workspace_id, url, secret) values
+      ('ba000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'https://a.example', 'a secret of 32 letters, not less!'),
+      ('ba000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'https://b.example', 'a secret of 32 letters, not less!');
+    insert into app.deliveries (id, workspace_id, webhook_id, conversation_id, seq, body, sent_at) values
+      ('bc000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ba000000-0000-4000-8000-00000000000a', 'b5000000-0000-4000-8000-00000000000a', 1, '{}', null),
+      ('bd000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ba000000-0000-4000-8000-00000000000a', 'b5000000-0000-4000-8000-00000000000a', 2, '{}', now() - interval '8 days'),
+      ('bc000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'ba000000-0000-4000-8000-00000000000b', 'b5000000-0000-4000-8000-00000000000b', 1, '{}', now());
     delete from app.outbox where kind <> 'thread.changed';
     -- What no role is granted, so that the policies that wait behind the grants are tried as well.
     grant delete on app.conversations, app.conversation_messages to authenticated;
@@ -547,6 +556,75 @@ pub static CASES: &[Case] = &[
         ("update app.saved_views set query = 'x'", Some(1)),
     ),
     case("saved_views.delete_member", Member, ("delete from app.saved_views", 1), ("delete from app.saved_views", Some(1))),
+    case_as(
+        "relay_secrets.select_manager",
+        (Owner, "select name from app.relay_secrets", 1),
+        (Member, "select name from app.relay_secrets", Some(0)),
+    ),
+    case_as(
+        "relay_secrets.insert_manager",
+        (Owner, "insert into app.relay_secrets (name, token_hash) values ('x', 'x')", 1),
+        (Member, "insert into app.relay_secrets (name, token_hash) values ('x', 'x')", None),
+    ),
+    case_as(
+        "relay_secrets.delete_manager",
+        (Owner, "delete from app.relay_secrets", 1),
+        (Member, "delete from app.relay_secrets", Some(0)),
+    ),
+    case_as(
+        "webhooks.select_manager",
+        (Owner, "select url from app.webhooks", 1),
+        (Member, "select url from app.webhooks", Some(0)),
+    ),
+    case_as(
+        "webhooks.insert_manager",
+        (Owner, "insert into app.webhooks (url, secret) values ('https://x', 'a secret of 32 letters, not less!')", 1),
+        (Member, "insert into app.webhooks (url, secret) values ('https://x', 'a secret of 32 letters, not less!')", None),
+    ),
+    case_as("webhooks.delete_manager", (Owner, "delete from app.webhooks", 1), (Member, "delete from app.webhooks", Some(0))),
+    case_as(
+        "deliveries.select_manager",
+        (Owner, "select seq from app.deliveries", 2),
+        (Member, "select seq from app.deliveries", Some(0)),
+    ),
+    case_as(
+        "deliveries.update_manager",
+        (Owner, "update app.deliveries set tries = 0", 2),
+        (Member, "update app.deliveries set tries = 0", Some(0)),
+    ),
+    definer("relay_secrets.select_definer", Opening, "select where gate.open_relay('relays a', 'x', '', '') = 'visitor'"),
+    definer(
+        "relay_secrets.update_definer",
+        Opening,
+        "with opened as materialized (select gate.open_relay('relays a', 'x', '', '') as role)
+         select from opened where app.probe('select count(*)::text from app.relay_secrets where used_at is not null', role) = '1'",
+    ),
+    definer(
+        "webhooks.select_definer",
+        Job("webhooks"),
+        "select from app.take_delivery('bb000000-0000-4000-8000-000000000000') d where d.url = 'https://a.example'",
+    ),
+    definer(
+        "deliveries.select_definer",
+        Job("webhooks"),
+        "select from app.take_delivery('bb000000-0000-4000-8000-000000000000') d where d.id = 'bc000000-0000-4000-8000-00000000000a'",
+    ),
+    definer(
+        "deliveries.update_definer",
+        Job("webhooks"),
+        "with took as materialized (select d.id from app.take_delivery('bb000000-0000-4000-8000-000000000000') d)
+         select from took where app.probe('select count(*)::text from app.deliveries where tries = 1', took.id::text) = '1'",
+    ),
+    definer(
+        "deliveries.insert_definer",
+        Owner,
+        "select from app.after('insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) select t.id, t.workspace_id, 9, ''agent'', ''{\"text\": \"\"}'', ''00000000-0000-4000-8000-00000000000a'' from app.conversations t where t.id = ''b5000000-0000-4000-8000-00000000000a''', 'select count(*)::text from app.deliveries where seq = 9') n where n = '1'",
+    ),
+    definer(
+        "deliveries.delete_definer",
+        Job("sweep"),
+        "select where app.sweep_deliveries(10) = 1",
+    ),
     definer("articles.select_definer", Opening, "select from gate.read_help('key of a', null)"),
     definer(
         "bot_turns.insert_definer",
@@ -580,7 +658,7 @@ pub static CASES: &[Case] = &[
         "conversation_messages.insert_definer",
         Job("bot_turn"),
         "with took as materialized (select t.conversation as id, t.seq from app.take_bot_turn('bb000000-0000-4000-8000-000000000000') t)
-         select from took where app.finish_bot_turn(took.id, 'bb000000-0000-4000-8000-000000000000', took.seq, 'x', null, null) = 'said'",
+         select from took where app.finish_bot_turn(took.id, 'bb000000-0000-4000-8000-000000000000', took.seq, 'x', null, null) <> 'gone'",
     ),
     definer(
         "desks.update_definer",

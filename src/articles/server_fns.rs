@@ -20,11 +20,12 @@ pub async fn list_articles() -> Result<Vec<ArticleRow>, AppError> {
 #[server]
 pub async fn read_article(article: ArticleId) -> Result<Article, AppError> {
     use super::sql;
-    use crate::server::lanes;
+    use crate::{server::lanes, threads::markdown};
     let mut lane = lanes::workspace().await?;
     let found = sql::article(&mut lane, article).await?;
     lane.commit().await?;
-    Ok(found)
+    let html = markdown::guide_html(found.body.clone()).await?;
+    Ok(Article { html, ..found })
 }
 
 /// A new draft, and its page.
@@ -99,5 +100,5 @@ pub async fn read_help(key: String, article: ArticleId) -> Result<HelpArticle, A
     use crate::{server::state, threads::markdown};
     let found = state::current()?.lanes.read_help(&key.replace('\0', ""), Some(article)).await?;
     let (_, title, body) = found.into_iter().next().ok_or(AppError::NotFound)?;
-    Ok(HelpArticle { title, html: markdown::to_guide_html(&body.unwrap_or_default()) })
+    Ok(HelpArticle { title, html: markdown::guide_html(body.unwrap_or_default()).await? })
 }

@@ -1,5 +1,5 @@
 use super::model::{ARTICLES_MAX, Article, ArticleRow};
-use crate::{error::AppError, server::lanes::UserLane, threads::markdown, types::ArticleId};
+use crate::{error::AppError, server::lanes::UserLane, types::ArticleId};
 
 /// All articles, in their order.
 pub async fn list(lane: &mut UserLane) -> Result<Vec<ArticleRow>, AppError> {
@@ -11,14 +11,14 @@ pub async fn list(lane: &mut UserLane) -> Result<Vec<ArticleRow>, AppError> {
     Ok(rows.into_iter().map(|(id, title, published)| ArticleRow { id, title, published }).collect())
 }
 
+/// One article, without its HTML.
 pub async fn article(lane: &mut UserLane, id: ArticleId) -> Result<Article, AppError> {
     let (title, body, published): (String, String, bool) =
         sqlx::query_as("select a.title, a.body, a.published from app.articles a where a.id = $1")
             .bind(id)
             .fetch_one(lane.conn())
             .await?;
-    let html = markdown::to_guide_html(&body);
-    Ok(Article { id, title, body, html, published })
+    Ok(Article { id, title, body, html: String::new(), published })
 }
 
 /// A draft behind all the others.

@@ -10,7 +10,7 @@ use crate::{
 pub const EVENTS_PAGE: usize = 50;
 
 /// What can be in the trail: what it is called there, and on screens.
-pub const NOUNS: [(&str, &str); 16] = [
+pub const NOUNS: [(&str, &str); 18] = [
     ("member", "Members"),
     ("invitation", "Invitations"),
     ("offer", "Projects in invitations"),
@@ -22,6 +22,8 @@ pub const NOUNS: [(&str, &str); 16] = [
     ("agent", "Agents"),
     ("widget", "Web pages of the desk"),
     ("article", "Help articles"),
+    ("relay", "Programs of the desk"),
+    ("webhook", "Addresses for answers"),
     ("visitor", "Blocked customers"),
     ("security", "Denials"),
     ("session", "Sign-ins"),
@@ -212,6 +214,10 @@ impl Event {
             ("agent.changed", false) => format!("changed how {whom} answers at the desk"),
             ("agent.removed", true) => "is no agent of the desk any more".to_owned(),
             ("agent.removed", false) => format!("took {whom} off the desk"),
+            ("relay.added", _) => format!("made a secret for the program {}", self.field("name").2),
+            ("relay.removed", _) => format!("removed the secret of the program {}", self.field("name").1),
+            ("webhook.added", _) => format!("had answers sent to {}", self.field("url").2),
+            ("webhook.removed", _) => format!("has answers sent to {} no more", self.field("url").1),
             ("article.added", _) => format!("began the help article {}", self.field("title").2),
             ("article.changed", _) if self.new.get("published") == Some(&Value::Bool(true)) => {
                 "published a help article".to_owned()

@@ -80,9 +80,19 @@ fn asks_for_a_person(said: &str) -> bool {
     ALONE.contains(&said) || WHO.iter().any(|who| said.contains(who)) && HOW.iter().any(|how| said.contains(how))
 }
 
-/// Whether an answer says that there is none.
+/// Whether an answer says that there is none: in its first words, which may be polite ones.
 pub fn is_unsure(answer: &str) -> bool {
-    answer.trim_start().replace('’', "'").starts_with(UNSURE)
+    let first: String = answer.trim_start().chars().take(60).collect();
+    first.replace('’', "'").to_lowercase().contains(&UNSURE.to_lowercase())
+}
+
+/// Whether somebody has said hello and nothing else.
+pub fn is_greeting(text: &str) -> bool {
+    const HELLO: [&str; 12] =
+        ["hi", "hello", "hey", "good", "morning", "afternoon", "evening", "day", "there", "dear", "team", "hallo"];
+    let said = plain(text);
+    let words: Vec<&str> = said.split_whitespace().collect();
+    !words.is_empty() && words.len() <= 4 && words.iter().all(|word| HELLO.contains(word))
 }
 
 #[cfg(test)]
@@ -109,6 +119,17 @@ mod tests {
         ] {
             assert!(for_people(other, &[]).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn hello_alone_is_a_greeting_and_an_answer_may_be_unsure_politely() {
+        assert!(
+            is_greeting("Hello!")
+                && is_greeting("good morning")
+                && !is_greeting("hello, where is it")
+                && !is_greeting("?")
+        );
+        assert!(is_unsure("I'm sorry, I don’t know that.") && !is_unsure("It takes three days."));
     }
 
     #[test]

@@ -1,74 +1,43 @@
 //! Taking the turns that the assistant owes, and writing them. Any process may take any; one that dies leaves its turn to the
 //! others when its lease has lapsed.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::{
-    model::{Source, UNSURE, for_people, is_unsure},
+    model::{Source, UNSURE, for_people, is_greeting, is_unsure},
     sql::{self, Owed},
 };
 use crate::{
     answers::answerer::{AnswerError, Metadata, Passage, Piece, Said, Talk, Turn},
     error::AppError,
-    guide::library::Library,
+    guide::library::{Library, Section},
     server::{lanes::Reason, state::AppState},
     types::{ArticleId, ConversationRole, Role},
 };
 
-/// How often it is looked for turns that another process has left, or that nobody was told of.
-const LOOK: Duration = Duration::from_secs(1);
-/// Turns that one process writes at once.
-const AT_ONCE: usize = 16;
 /// Seconds of a lease, which the database gives for as long; and how often it is renewed.
 const LEASE: f64 = 20.0;
 const RENEW: Duration = Duration::from_secs(5);
+/// An answer that takes longer is none.
+const WHOLE: Duration = Duration::from_secs(90);
+/// Letters of a question that are looked up, and of the history that an answerer is shown: the newest.
+const ASKED_MAX: usize = 2_000;
+const SHOWN_MAX: usize = 24_000;
 /// An answerer that fails is asked as often, then people answer.
 const TRIES: i32 = 3;
 /// Sections that an answerer is shown.
 const PASSAGES: usize = 3;
-/// The longest answer, in bytes; what goes on is cut off and handed over.
+/// The longest answer, in bytes; what goes on is handed over.
 const ANSWER_MAX: usize = 16_000;
-
-/// Until the server stops.
-pub async fn run(state: AppState) {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
-    loop {
-        let Ok(seat) = room.clone().acquire_owned().await else { return };
-        if state.stopping.is_cancelled() {
-            return;
-        }
-        match take(&state).await {
-            Ok(Some((owed, lease))) => {
-                let task = state.clone();
-                state.tasks.spawn(async move {
-                    if let Err(error) = write(&task, &owed, lease).await {
-                        tracing::warn!(%error, conversation = %owed.conversation, "the assistant's turn; its lease will lapse");
-                    }
-                    drop(seat);
-                });
-                continue;
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "looking for what the assistant owes"),
-        }
-        drop(seat);
-        tokio::select! {
-            () = state.owed.notified() => {}
-            () = tokio::time::sleep(LOOK) => {}
-            () = state.stopping.cancelled() => return,
-        }
-    }
-}
 
 /// Writes every turn that is owed now, one after the other; gives how many.
 pub async fn all(state: &AppState) -> Result<usize, AppError> {
     let mut written = 0;
-    while let Some((owed, lease)) = take(state).await? {
-        write(state, &owed, lease).await?;
+    while let Some(owed) = take(state).await? {
+        write(state.clone(), owed).await?;
         written += 1;
     }
     Ok(written)
@@ -91,12 +60,19 @@ struct Words {
 }
 
 /// Writes a turn that was taken, to its end.
-pub async fn write(state: &AppState, owed: &Owed, lease: Uuid) -> Result<(), AppError> {
-    let words = match words(state, owed, lease).await {
+pub async fn write(state: AppState, (owed, lease): (Owed, Uuid)) -> Result<(), AppError> {
+    let (state, owed) = (&state, &owed);
+    let outcome = if owed.tries > TRIES {
+        // Whoever tried before has not even come to fail.
+        Err(AnswerError::Stalled)
+    } else {
+        tokio::time::timeout(WHOLE, words(state, owed, lease)).await.unwrap_or(Err(AnswerError::Stalled))
+    };
+    let words = match outcome {
         Ok(Some(words)) => words,
         // Somebody else writes it.
         Ok(None) => return Ok(()),
-        Err(error) if owed.tries < TRIES => {
+        Err(error) if owed.tries < TRIES && error != AnswerError::TooLong => {
             tracing::info!(%error, conversation = %owed.conversation, "the assistant tries again");
             let mut lane = state.lanes.service(Reason::BotTurn).await?;
             sql::renew(&mut lane, owed, lease, f64::from(owed.tries)).await?;
@@ -112,6 +88,7 @@ pub async fn write(state: &AppState, owed: &Owed, lease: Uuid) -> Result<(), App
     let outcome = sql::finish(&mut lane, owed, lease, &words.text, &words.sources, words.hand_over.as_deref()).await?;
     lane.commit().await?;
     state.hub.wake();
+    state.due.notify_one();
     if outcome == "again" {
         state.owed.notify_one();
     }
@@ -130,28 +107,32 @@ async fn words(state: &AppState, owed: &Owed, lease: Uuid) -> Result<Option<Word
         .map(|(_, text)| text.as_str())
         .collect();
     let question = asked.into_iter().rev().collect::<Vec<_>>().join("\n");
+    let question = newest(&question, ASKED_MAX).to_owned();
+    if !owed.is_on {
+        let hand_over = Some("the assistant was switched off".to_owned());
+        return Ok(Some(Words { text: String::new(), sources: Vec::new(), hand_over }));
+    }
     if let Some(why) = for_people(&question, &owed.words) {
         let text = "I'm getting somebody from the team. They read what you wrote here.".to_owned();
         return Ok(Some(Words { text, sources: Vec::new(), hand_over: Some(why) }));
     }
-    let library = Library::of_articles(&owed.articles);
-    let found = library.search(&question, PASSAGES);
-    let sources: Vec<Source> = found
-        .iter()
-        .filter_map(|section| {
-            let article = ArticleId(section.page.parse().ok()?);
-            Some(Source { article, title: section.page_title.clone(), section: section.title.clone() })
-        })
-        .collect();
-    let material: Vec<Passage> = found
-        .iter()
-        .map(|section| Passage {
-            title: format!("{}: {}", section.page_title, section.title),
-            text: section.text.clone(),
-            told: section.quote(&question, 3).join(" "),
-        })
-        .collect();
-    let Some(text) = ask(state, owed, lease, material).await? else { return Ok(None) };
+    if is_greeting(&question) {
+        let text = "Hello. What can I help you with?".to_owned();
+        return Ok(Some(Words { text, sources: Vec::new(), hand_over: None }));
+    }
+    let articles = owed.articles.clone();
+    // Splitting and counting a million letters is nothing for a thread that answers requests.
+    let found = tokio::task::spawn_blocking(move || look_up(&articles, &question)).await;
+    let (sources, material) = found.map_err(|_| AnswerError::Stalled)?;
+    // Who has nothing to answer from is not asked: what they made up would be taken for the workspace's word.
+    let text = if material.is_empty() {
+        UNSURE.to_owned()
+    } else {
+        match ask(state, owed, lease, material).await? {
+            Some(text) => text,
+            None => return Ok(None),
+        }
+    };
     if !is_unsure(&text) {
         return Ok(Some(Words { text, sources, hand_over: None }));
     }
@@ -172,6 +153,31 @@ async fn words(state: &AppState, owed: &Owed, lease: Uuid) -> Result<Option<Word
     }))
 }
 
+/// The end of a text, so many letters of it.
+fn newest(text: &str, most: usize) -> &str {
+    if most == 0 {
+        return "";
+    }
+    let from = text.char_indices().rev().nth(most - 1).map_or(0, |(at, _)| at);
+    &text[from..]
+}
+
+/// What the articles say to a question, and where.
+fn look_up(articles: &[(Uuid, String, String)], question: &str) -> (Vec<Source>, Vec<Passage>) {
+    let library = Library::of_articles(articles);
+    let found = library.search(question, PASSAGES);
+    let source = |section: &&Section| {
+        let article = ArticleId(section.page.parse().ok()?);
+        Some(Source { article, title: section.page_title.clone(), section: section.title.clone() })
+    };
+    let passage = |section: &&Section| Passage {
+        title: format!("{}: {}", section.page_title, section.title),
+        text: section.text.clone(),
+        told: section.quote(question, 3).join(" "),
+    };
+    (found.iter().filter_map(source).collect(), found.iter().map(passage).collect())
+}
+
 /// The answer, whole. `None`: the lease is somebody else's by now.
 async fn ask(
     state: &AppState,
@@ -179,14 +185,18 @@ async fn ask(
     lease: Uuid,
     material: Vec<Passage>,
 ) -> Result<Option<String>, AnswerError> {
-    let history = owed
-        .history
-        .iter()
-        .map(|(role, text)| Said {
-            role: if *role == ConversationRole::Customer { Role::User } else { Role::Assistant },
-            text: text.clone(),
-        })
-        .collect();
+    let mut left = SHOWN_MAX;
+    let mut history: Vec<Said> = Vec::new();
+    for (role, text) in owed.history.iter().rev() {
+        let text = newest(text, left);
+        left = left.saturating_sub(text.chars().count());
+        if text.is_empty() {
+            break;
+        }
+        let role = if *role == ConversationRole::Customer { Role::User } else { Role::Assistant };
+        history.push(Said { role, text: text.to_owned() });
+    }
+    history.reverse();
     let mut pieces = state.answerer.answer(Turn {
         history,
         metadata: Metadata { user_id: owed.bot, talk: Talk::Conversation(owed.conversation) },

@@ -18,6 +18,8 @@ pub struct Owed {
     /// The first time is 1.
     pub tries: i32,
     pub bot: UserId,
+    /// Whether the assistant is switched on.
+    pub is_on: bool,
     /// What the desk is called.
     pub desk: String,
     /// Words that are for people.
@@ -36,24 +38,26 @@ pub async fn take(lane: &mut ServiceLane, lease: Uuid) -> Result<Option<Owed>, A
         Option<i64>,
         Option<i32>,
         Option<UserId>,
+        Option<bool>,
         Option<String>,
         Option<Vec<String>>,
         Option<sqlx::types::Json<Vec<(ConversationRole, String)>>>,
         Option<sqlx::types::Json<Vec<(Uuid, String, String)>>>,
     );
-    let (conversation, workspace, seq, tries, bot, desk, words, history, articles): Row = sqlx::query_as(
-        "select conversation, workspace, seq, tries, bot, desk, words, history, articles from app.take_bot_turn($1)",
+    let (conversation, workspace, seq, tries, bot, is_on, desk, words, history, articles): Row = sqlx::query_as(
+        "select conversation, workspace, seq, tries, bot, is_on, desk, words, history, articles from app.take_bot_turn($1)",
     )
     .bind(lease)
     .fetch_one(lane.conn())
     .await?;
-    let (Some(conversation), Some(workspace), Some(bot)) = (conversation, workspace, bot) else { return Ok(None) };
+    let (Some(conversation), Some(workspace)) = (conversation, workspace) else { return Ok(None) };
     Ok(Some(Owed {
         conversation,
         workspace,
         seq: seq.unwrap_or_default(),
         tries: tries.unwrap_or_default(),
-        bot,
+        bot: bot.unwrap_or(UserId(Uuid::nil())),
+        is_on: is_on.unwrap_or_default(),
         desk: desk.unwrap_or_default(),
         words: words.unwrap_or_default(),
         history: history.map(|json| json.0).unwrap_or_default(),

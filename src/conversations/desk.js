@@ -67,9 +67,16 @@ function take(old, fresh) {
     return;
   }
   if (old.innerHTML === fresh.innerHTML) return;
+  // Nobody is interrupted in a word: what they write in is read anew when they leave it.
+  if (old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) {
+    document.activeElement.addEventListener("blur", soon, { once: true });
+    return;
+  }
   const focus = old.contains(document.activeElement) && (document.activeElement.getAttribute("href") ?? document.activeElement.textContent);
   const open = [...old.querySelectorAll("details")].map((details) => details.open);
-  const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].map((field) => [field.name, field.value]);
+  // What was changed here and not sent stays; what was not shows what it is by now.
+  const edited = (field) => (field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected) : field.value !== field.defaultValue);
+  const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
   old.innerHTML = fresh.innerHTML;
   for (const [name, value] of chosen) {
     const field = old.querySelector(`[name="${name}"]:not([type=hidden])`);
@@ -279,6 +286,11 @@ document.addEventListener("submit", async (event) => {
   if (!form) return;
   event.preventDefault();
   if (form.dataset.busy !== undefined) return;
+  // Away from this page, and from what was written on it: not before that is sent.
+  const leaves = form.elements.next || form.getAttribute("action").endsWith("take-next");
+  if (leaves && composer && (composer.dataset.busy !== undefined || composer.elements.text.value.trim())) {
+    return complain(composer, "Send what you wrote, or clear it, before you go on to the next one.");
+  }
   form.dataset.busy = "";
   for (const old of document.querySelectorAll(".problem")) old.remove();
   const body = new URLSearchParams(new FormData(form, event.submitter));
@@ -335,9 +347,12 @@ document.addEventListener("click", (event) => {
   if (!draft || !composer || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const field = composer.elements.text;
-  const typed = field.value.replace(/^\/.*$/s, "");
+  const typed = field.value.replace(/^\/\S*$/, "");
   field.value = typed ? `${typed}\n${draft.dataset.draft}` : draft.dataset.draft;
-  if (replies) replies.open = false;
+  if (replies) {
+    for (const one of replies.querySelectorAll("li")) one.hidden = false;
+    replies.open = false;
+  }
   field.focus();
 });
 
@@ -357,7 +372,7 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && replies?.open) return void (replies.open = false);
   if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.isComposing) return;
   event.preventDefault();
-  if (replies?.open && event.target.value.startsWith("/")) return fitting()[0]?.querySelector("a").click();
+  if (replies?.open && event.target.value.startsWith("/") && fitting()[0]) return fitting()[0].querySelector("a").click();
   composer.requestSubmit(composer.querySelector("button"));
 });
 
@@ -368,7 +383,7 @@ window.addEventListener("offline", hangUp);
 
 // Ctrl and Shift with Enter: resolved, and the next one.
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !event.shiftKey || !(event.ctrlKey || event.metaKey)) return;
+  if (event.key !== "Enter" || event.repeat || !event.shiftKey || !(event.ctrlKey || event.metaKey)) return;
   document.querySelector("form:has(> input[name=next])")?.requestSubmit();
 });
 
@@ -376,21 +391,28 @@ document.addEventListener("keydown", (event) => {
 const open = desk?.dataset.open;
 let told = "";
 let typed = 0;
-function look() {
-  if (!open || document.hidden || over) return;
-  const typing = Date.now() - typed < 8000;
+let toldAt = 0;
+function look(leaving) {
+  if (!open || over || (document.hidden && !leaving)) return;
+  toldAt = Date.now();
+  const typing = typed > 0 && Date.now() - typed < 6000;
   told = `${seen} ${typing}`;
   const body = new URLSearchParams({ conversation: open, seen, typing });
-  fetch("/api/moat/conversations/server_fns/look_at", { method: "POST", headers: headers(), body }).then((answer) => answer.text()).catch(() => {});
+  fetch("/api/moat/conversations/server_fns/look_at", { method: "POST", headers: headers(), body, keepalive: !!leaving }).then((answer) => answer.text()).catch(() => {});
 }
+// Whoever stopped typing by going away says nothing.
+if (visit) setInterval(() => document.getElementById("is")?.textContent.endsWith("is typing.") && soon(), 6000);
 if (open) {
   composer?.elements.text.addEventListener("input", () => {
-    const began = Date.now() - typed > 6000;
+    const began = !typed || Date.now() - toldAt > 5000;
     typed = composer.elements.text.value ? Date.now() : 0;
     if (began || !typed) look();
   });
+  // What was sent is typed no more, nor is what was left.
+  composer?.addEventListener("submit", () => ((typed = 0), look()));
+  window.addEventListener("pagehide", () => ((typed = 0), look(true)));
   // What came into view, or somebody who stopped typing; and a sign of life now and then.
-  setInterval(() => told !== `${seen} ${Date.now() - typed < 8000}` && look(), 2000);
+  setInterval(() => told !== `${seen} ${typed > 0 && Date.now() - typed < 6000}` && look(), 2000);
   setInterval(look, 25000);
   // Whoever left says nothing.
   setInterval(() => document.querySelector(".looking") && soon(), 15000);

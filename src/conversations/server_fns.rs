@@ -83,8 +83,11 @@ pub async fn answer_conversation(
     let text = message_text(&text)?;
     let mut lane = lanes::acting().await?;
     let sent = sql::answer(&mut lane, conversation, client, &text, seen, note).await?;
+    sql::look(&mut lane, conversation, seen, false).await?;
     lane.commit().await?;
-    state::current()?.hub.wake();
+    let state = state::current()?;
+    state.hub.wake();
+    state.due.notify_one();
     match sent {
         Ok(_) => Ok(()),
         Err(held) => Err(held.told()),
@@ -110,6 +113,7 @@ pub async fn set_conversation(
         hours.filter(|_| status == ConversationStatus::Snoozed).map(|hours| f64::from(hours.min(24 * 90)) * 3600.0);
     let mut lane = lanes::acting().await?;
     let held = sql::set(&mut lane, conversation, status, seconds, seen).await?;
+    sql::look(&mut lane, conversation, seen, false).await?;
     let opened = match (held, next) {
         (None, Some(_)) => sql::take_next(&mut lane).await?,
         _ => None,

@@ -66,7 +66,7 @@ fn Parts(
     let error = saying.as_ref().and_then(|b| b.error.clone());
     let there = desk.is_some();
     view! {
-        {there.then(|| view! { <p><a class="link" href=format!("/w/{place}/desk")>"To the queue"</a></p> })}
+        {there.then(|| view! { <p><a class="link" href=format!("/w/{place}/desk")>"To the queue"</a>" · "<a class="link" href=format!("/w/{place}/desk/relay")>"Relay"</a></p> })}
         <section>
             <h2>"What customers read"</h2>
             <form method="post" action=action("set-desk")>

@@ -103,11 +103,11 @@ const MENTIONS: &str = listed!(
     "t.id in (select x.conversation_id from app.readings x where x.user_id = (select auth.uid()) and x.mentioned > x.seq)
        and $2::smallint is null and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
 );
-/// $10: the words.
+/// $10: the words, $11: how many are looked for before they are narrowed.
 const FOUND: &str = lines!(
     "coalesce(left(h.content ->> 'text', 200000), last.text)",
     "''",
-    "app.search_conversations($10, $4::int) with ordinality s(conversation_id, message_id, n)
+    "app.search_conversations($10, $11) with ordinality s(conversation_id, message_id, n)
        join app.conversations t on t.id = s.conversation_id
        left join app.conversation_messages h on h.id = s.message_id and h.conversation_id = t.id",
     "$1::bigint is null and $2::smallint is null and $3::uuid is null",
@@ -149,7 +149,9 @@ pub async fn queue(lane: &mut UserLane, view: View, narrow: &Narrow, after: Opti
         .bind(narrow.agent.parse::<MemberId>().ok())
         .bind(&narrow.channel)
         .bind(narrow.minutes.parse::<i32>().ok().filter(|minutes| (0..=525_600).contains(minutes)));
-    let query = if searching { query.bind(&narrow.words) } else { query };
+    let narrowed = narrow.fields().len() > 1;
+    let most = if narrowed { 1000 } else { QUEUE_PAGE as i32 + 1 };
+    let query = if searching { query.bind(&narrow.words).bind(most) } else { query };
     let mut rows: Vec<Row> = query.fetch_all(lane.conn()).await?;
     let more = rows.len() > QUEUE_PAGE && !searching;
     rows.truncate(QUEUE_PAGE);

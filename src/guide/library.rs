@@ -25,7 +25,9 @@ const ENOUGH: f64 = 0.5;
 /// Of a few articles, in which most words of a question do not stand.
 const ENOUGH_OF_FEW: f64 = 0.35;
 
-/// Stands before a line of a list.
+/// Words of a question that are looked up.
+const ASKED_MAX: usize = 100;
+/// Stands before a line of a list and a new paragraph.
 const ITEM: char = '\r';
 
 pub struct Library {
@@ -148,7 +150,7 @@ impl Library {
 
     /// The best sections for a question, best first; none when the guide does not know.
     pub fn search(&self, question: &str, most: usize) -> Vec<&Section> {
-        let asked: HashSet<String> = words(question).map(|word| self.known(word)).collect();
+        let asked: HashSet<String> = words(question).take(ASKED_MAX).map(|word| self.known(word)).collect();
         let total: f64 = asked.iter().map(|word| self.weight(word)).sum();
         let mut found: Vec<(f64, &Section)> = self
             .sections
@@ -216,11 +218,12 @@ fn sections_of_article(page: &Page) -> Vec<Section> {
             sections.push((heading.trim().to_owned(), String::new()));
         } else if let Some((_, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
             // What is said aloud, without the signs of a list, each line of which is a sentence.
-            let words = line.trim_start().trim_start_matches(['-', '*', '>']).trim_start();
-            if words.len() < line.trim_start().len() {
+            let line = line.trim_start();
+            let item = ["- ", "* ", "+ ", "> "].iter().find_map(|sign| line.strip_prefix(sign));
+            if item.is_some() || line.is_empty() {
                 text.push(ITEM);
             }
-            text.push_str(words);
+            text.push_str(item.unwrap_or(line));
             text.push('\n');
         }
     }
@@ -256,6 +259,7 @@ fn sentences(text: &str) -> Vec<&str> {
     for (i, c) in text.char_indices() {
         quoted ^= c == '"';
         if c == ITEM {
+            quoted = false;
             found.push(text[start..i].trim());
             start = i + 1;
         }

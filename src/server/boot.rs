@@ -33,6 +33,7 @@ use crate::{
     error::AppError,
     guide::library::Library,
     live::hub::Hub,
+    relay::send::Sender,
 };
 
 /// Why a command ended early.
@@ -171,6 +172,8 @@ pub fn state(config: Config, lanes: Lanes, secret: &str) -> Result<AppState, App
         imports: Arc::new(Semaphore::new(2)),
         misses: Misses::default(),
         owed: Arc::default(),
+        sender: Sender::new(config.webhooks_private)?,
+        due: Arc::default(),
         stopping: CancellationToken::new(),
         config: Arc::new(config),
     }))

@@ -13,7 +13,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 
 use super::{
     issuers::{Outsider, Refused},
-    keys::{RefreshToken, VisitorToken},
+    keys::{RefreshToken, RelayToken, VisitorToken},
     lanes::{Opening, Reason},
     proxies, session,
     state::AppState,
@@ -35,6 +35,10 @@ pub enum Caller {
 /// A customer's token, as its hash. Whether there is such a visitor is decided when a lane opens.
 #[derive(Clone, Debug)]
 pub struct Visiting(pub Vec<u8>);
+
+/// The secret of a program that brings customers' words, as its hash. Whether there is such a program is decided when a lane opens.
+#[derive(Clone, Debug)]
+pub struct Relaying(pub Vec<u8>);
 
 /// Where a request comes from, as far as it can be believed: see [`proxies`].
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,11 @@ pub async fn identify(State(state): State<AppState>, mut request: Request, next:
         if let Some(token) = VisitorToken::parse(token.trim()) {
             request.extensions_mut().insert(Caller::Nobody);
             request.extensions_mut().insert(Visiting(token.hash()));
+            return next.run(request).await;
+        }
+        if let Some(token) = RelayToken::parse(token.trim()) {
+            request.extensions_mut().insert(Caller::Nobody);
+            request.extensions_mut().insert(Relaying(token.hash()));
             return next.run(request).await;
         }
         return match bearer(&state, token.trim()).await {

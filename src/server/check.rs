@@ -120,7 +120,7 @@ pub static CHECKS: &[Check] = &[
                      aclexplode(p.proacl) x join pg_roles r on r.oid = x.grantee
                where n.nspname in ('app', 'gate', 'auth')
                  and ((r.rolname = $1 and p.proname not in ('open', 'open_org', 'look')) or (r.rolname = $2 and p.proname <> 'open_service')
-                   or (r.rolname = $3 and p.proname not in ('open_visitor', 'read_desk', 'read_help', 'make_visitor')))",
+                   or (r.rolname = $3 and p.proname not in ('open_visitor', 'read_desk', 'read_help', 'make_visitor', 'open_relay')))",
     },
     Check {
         name: "every policy names its role",

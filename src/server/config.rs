@@ -107,6 +107,11 @@ pub struct Config {
     #[arg(long, env = "MOAT_QUOTA", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..), global = true)]
     pub quota: i32,
 
+    /// Webhooks may lead to addresses of the server's own network as well. Whoever manages a workspace could then reach what
+    /// this machine reaches.
+    #[arg(long, env = "MOAT_WEBHOOKS_PRIVATE", global = true)]
+    pub webhooks_private: bool,
+
     /// Who writes the answers.
     #[arg(long, env = "MOAT_ANSWERER", value_enum, default_value = "embedded", global = true)]
     pub answerer: AnswererKind,

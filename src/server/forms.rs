@@ -98,6 +98,11 @@ pub const FORMS: &[(&str, &str)] = &[
     ("remove-reply", "/api/moat/conversations/server_fns/remove_reply"),
     ("save-view", "/api/moat/conversations/server_fns/save_view"),
     ("remove-view", "/api/moat/conversations/server_fns/remove_view"),
+    ("make-relay-secret", "/api/moat/relay/server_fns/make_relay_secret"),
+    ("remove-relay-secret", "/api/moat/relay/server_fns/remove_relay_secret"),
+    ("make-webhook", "/api/moat/relay/server_fns/make_webhook"),
+    ("remove-webhook", "/api/moat/relay/server_fns/remove_webhook"),
+    ("resend-delivery", "/api/moat/relay/server_fns/resend_delivery"),
     ("set-bot", "/api/moat/bot/server_fns/set_bot"),
     ("make-article", "/api/moat/articles/server_fns/make_article"),
     ("change-article", "/api/moat/articles/server_fns/change_article"),
@@ -106,7 +111,7 @@ pub const FORMS: &[(&str, &str)] = &[
 ];
 
 /// Those whose page shows what came of them, which may be a secret that no address should carry.
-const SHOWN: &[&str] = &["invite", "resend-invitation"];
+const SHOWN: &[&str] = &["invite", "resend-invitation", "make-relay-secret", "make-webhook"];
 
 /// Those that take along what is being typed for another one: it comes back with the page.
 const KEPT: &[&str] = &["stop"];

@@ -1,14 +1,18 @@
 //! What a process does by itself: clearing up, a little at a time, each thing in a lane of its own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::{Notify, Semaphore};
 
 use super::{lanes::Reason, misses, state::AppState};
-use crate::{accounts, answers, audit, bot, conversations, domains, error::AppError, live, threads, workspaces};
+use crate::{accounts, answers, audit, bot, conversations, domains, error::AppError, live, relay, threads, workspaces};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How often old rows are forgotten.
 const FORGET: Duration = Duration::from_secs(60);
+/// How often it is looked for what is owed and nobody was told of.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often it is looked which of the misses are denials.
 const DENIALS: Duration = Duration::from_secs(1);
 /// Seconds that the feed is kept for clients that come back.
@@ -23,7 +27,9 @@ pub async fn run(state: AppState) {
         every(&state, FORGET, async |state| forget(state).await),
         every(&state, DENIALS, async |state| note_misses(state).await),
         every(&state, FORGET, async |state| check_domains(state).await),
-        bot::run::run(state.clone()),
+        drain(&state, 16, &state.owed, bot::run::take, bot::run::write),
+        drain(&state, 8, &state.due, relay::send::take, relay::send::deliver),
+        every(&state, FORGET, async |state| relay::send::forget(state).await),
     );
 }
 
@@ -39,6 +45,47 @@ async fn every(state: &AppState, pause: Duration, job: impl AsyncFn(&AppState) -
             tracing::warn!(%error, "clearing up");
         }
         wait = pause;
+    }
+}
+
+/// Does what is owed, so much of it at once: as soon as this process is told, and every second what others left. What fails is left
+/// to its lease.
+async fn drain<T, F>(
+    state: &AppState,
+    at_once: usize,
+    told: &Notify,
+    take: impl AsyncFn(&AppState) -> Result<Option<T>, AppError>,
+    work: impl Fn(AppState, T) -> F,
+) where
+    F: Future<Output = Result<(), AppError>> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(at_once));
+    loop {
+        let seat = tokio::select! {
+            seat = room.clone().acquire_owned() => seat,
+            () = state.stopping.cancelled() => return,
+        };
+        let Ok(seat) = seat else { return };
+        match take(state).await {
+            Ok(Some(owed)) => {
+                let done = work(state.clone(), owed);
+                state.tasks.spawn(async move {
+                    if let Err(error) = done.await {
+                        tracing::warn!(%error, "what was owed; its lease will lapse");
+                    }
+                    drop(seat);
+                });
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "looking for what is owed"),
+        }
+        drop(seat);
+        tokio::select! {
+            () = told.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+            () = state.stopping.cancelled() => return,
+        }
     }
 }
 

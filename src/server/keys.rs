@@ -101,6 +101,32 @@ impl VisitorToken {
     }
 }
 
+/// What a workspace's program shows that brings customers' words.
+pub struct RelayToken(RefreshToken);
+
+impl RelayToken {
+    /// Tells it from a JWT and from a visitor's.
+    const MARK: &str = "relay.";
+
+    pub fn fresh() -> Result<Self, NoRandomness> {
+        Ok(Self(RefreshToken::fresh()?))
+    }
+
+    /// `None` for anything that can't be one.
+    pub fn parse(bearer: &str) -> Option<Self> {
+        RefreshToken::parse(bearer.strip_prefix(Self::MARK)?).map(Self)
+    }
+
+    pub fn as_bearer(&self) -> String {
+        format!("{}{}", Self::MARK, self.0.as_str())
+    }
+
+    /// What is stored.
+    pub fn hash(&self) -> Vec<u8> {
+        self.0.hash()
+    }
+}
+
 /// Six digits.
 pub fn fresh_code() -> Result<String, NoRandomness> {
     let mut bytes = [0u8; 8];

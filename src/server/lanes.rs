@@ -42,6 +42,8 @@ pub enum Reason {
     Domains,
     /// What the assistant has to say to a customer whose answer it owes.
     BotTurn,
+    /// Sending answers to the addresses of workspaces.
+    Webhooks,
 }
 
 /// A connection that does not answer for this long has lost its server: a host that went away says nothing.
@@ -59,6 +61,7 @@ impl Reason {
             Self::Denials => "denials",
             Self::Domains => "domains",
             Self::BotTurn => "bot_turn",
+            Self::Webhooks => "webhooks",
         }
     }
 
@@ -276,6 +279,25 @@ impl Lanes {
     /// whose visitor was blocked.
     pub async fn visitor(&self, token: &[u8]) -> Result<VisitorLane, AppError> {
         let query = || sqlx::query("select null, set_config('role', gate.open_visitor($1), true)").bind(token);
+        let (lane, role) = open(&self.visitor, query).await?;
+        if role != "visitor" {
+            lane.close();
+            return Err(AppError::Unauthenticated);
+        }
+        Ok(VisitorLane(lane))
+    }
+
+    /// Opens a lane for a customer behind a relay, by the hash of its secret and what it calls them. They begin to exist with this,
+    /// under the name and address that it gives. `Unauthenticated` for a secret that nobody gave; `Forbidden` when this customer
+    /// was blocked.
+    pub async fn relay(&self, secret: &[u8], key: &str, name: &str, email: &str) -> Result<VisitorLane, AppError> {
+        let query = || {
+            sqlx::query("select null, set_config('role', gate.open_relay($1, $2, $3, $4), true)")
+                .bind(secret)
+                .bind(key)
+                .bind(name)
+                .bind(email)
+        };
         let (lane, role) = open(&self.visitor, query).await?;
         if role != "visitor" {
             lane.close();

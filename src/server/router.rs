@@ -39,7 +39,7 @@ use crate::{
     accounts::model::next_page,
     app, audit,
     error::AppError,
-    guide, live, transfer,
+    guide, live, relay, transfer,
     transfer::model::FILE_MAX,
     ui::{
         form::{FormAnswer, FormBack},
@@ -72,6 +72,8 @@ pub enum Serves {
     Audit,
     /// Takes a file of chats.
     Import,
+    /// Takes what customers say by other ways.
+    Relay,
     /// Alive: answers without the database.
     Health,
     /// Able to serve: the database answers.
@@ -141,11 +143,13 @@ pub static ROUTES: &[Door] = &[
     door("/w/{place}/audit/{id}/readers", Serves::Plain, false),
     door("/w/{place}/desk", Serves::Plain, false),
     door("/w/{place}/desk/set-up", Serves::Plain, false),
+    door("/w/{place}/desk/relay", Serves::Plain, false),
     door("/w/{place}/desk/help", Serves::Plain, false),
     door("/w/{place}/desk/help/{id}", Serves::Plain, false),
     door("/w/{place}/desk/{id}", Serves::Plain, false),
     door("/p/{place}", Serves::Plain, false),
     door("/widget/{key}", Serves::Widget, true),
+    door("/orchestrator/message", Serves::Relay, true),
     door("/widget-live", Serves::WidgetLive, true),
     door("/widget.js", Serves::Beside, true),
     door("/desk.js", Serves::Beside, true),
@@ -216,6 +220,7 @@ pub fn router(state: AppState) -> Router {
             Serves::Export => get(transfer::export::export),
             Serves::Audit => get(audit::export::export),
             Serves::Import => post(transfer::import::import).layer(DefaultBodyLimit::max(FILE_MAX + 64 * 1024)),
+            Serves::Relay => post(relay::receive::receive).layer(DefaultBodyLimit::max(relay::receive::BODY_MAX)),
             Serves::Health => get(|| async { "ok" }),
             Serves::Ready => get(ready),
             Serves::Files => get(file),

@@ -118,6 +118,11 @@ pub async fn limit_words(state: &AppState) -> Result<Tries, AppError> {
     limit(state, &[("say-from", &place(), 60, 1.0)]).await
 }
 
+/// One message that a program brings, by its secret's hash.
+pub async fn limit_relay(state: &AppState, hash: &[u8]) -> Result<Tries, AppError> {
+    limit(state, &[("relay-by", &hex::encode(hash), 600, 0.1)]).await
+}
+
 /// One text message to this number.
 pub async fn limit_code(state: &AppState, phone: &str) -> Result<Tries, AppError> {
     limit(state, &[("code-from", &place(), 10, 60.0), ("code-to", phone, 5, 1800.0)]).await

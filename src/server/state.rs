@@ -23,7 +23,10 @@ use super::{
     passwords::Passwords,
     sms::SmsSender,
 };
-use crate::{answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub, types::PlaceId};
+use crate::{
+    answers::answerer::Answerer, error::AppError, guide::library::Library, live::hub::Hub, relay::send::Sender,
+    types::PlaceId,
+};
 
 /// Every request clones this several times on its way in: one count up, not twenty.
 #[derive(Clone)]
@@ -56,6 +59,9 @@ pub struct Services {
     pub misses: Misses,
     /// Told when a customer may have said something that the assistant is to answer.
     pub owed: Arc<Notify>,
+    /// Sends answers to the addresses of workspaces, and is told when there may be one.
+    pub sender: Sender,
+    pub due: Arc<Notify>,
     /// Cancelled when the server stops: streams end, and clients come back to another process.
     pub stopping: CancellationToken,
 }

@@ -113,6 +113,11 @@ pub fn to_guide_html(markdown: &str) -> String {
     html(markdown, &GUIDE, true)
 }
 
+/// The same for what somebody else wrote: on a thread that may take its time, and with no lane open meanwhile.
+pub async fn guide_html(markdown: String) -> Result<String, crate::error::AppError> {
+    tokio::task::spawn_blocking(move || to_guide_html(&markdown)).await.map_err(crate::server::db_error::internal)
+}
+
 /// Quotes and lists within each other, on one line, beyond which a text is no Markdown any more but an attempt to keep the
 /// server busy: what parses the result takes a time that grows with the square of the depth.
 const DEEPEST: usize = 60;

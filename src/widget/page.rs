@@ -64,6 +64,8 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
                 {(own.status == Some(ConversationStatus::Resolved)).then(|| view! {
                     <form method="post" action="/api/moat/widget/server_fns/rate" data-send="" class="ask">
                         <label for="rate-words">{match own.rating { None => "Were you helped?", Some(true) => "You said that you were helped.", Some(false) => "You said that you were not helped." }}</label>
+                        // Enter in the field is neither yes nor no.
+                        <button type="submit" disabled hidden></button>
                         <div class="row">
                             <input id="rate-words" name="words" maxlength="1000" placeholder="Anything to add?"/>
                             <button type="submit" class="button" name="helped" value="true">"Yes"</button>
