@@ -35,6 +35,17 @@ comment on column app.desks.bot_words is 'a customer who says one of these is fo
 alter table app.conversations add column handovers int not null default 0;
 comment on column app.conversations.handovers is 'how often the assistant has handed it over; after the second time it does not come back to it';
 
+-- Those who opened the bubble and said nothing are looked for now and then, among many who did.
+alter table app.visitors add column silent boolean not null default true;
+alter table app.visitors no force row level security;
+alter table app.conversations no force row level security;
+update app.visitors v set silent = false
+ where exists (select from app.conversations t where t.visitor_id = v.id and t.workspace_id = v.workspace_id);
+alter table app.visitors force row level security;
+alter table app.conversations force row level security;
+create index visitors_silent on app.visitors (created_at) where silent and blocked_at is null;
+drop index app.visitors_by_age;
+
 -- What the assistant owes: one answer a talk, to what the customer said last.
 create table app.bot_turns (
   conversation_id uuid not null,
@@ -42,7 +53,7 @@ create table app.bot_turns (
   epoch int not null,
   seq bigint not null,
   lease uuid,
-  leased_until timestamptz not null default '-infinity',
+  leased_until timestamptz not null default now(),
   tries int not null default 0,
   created_at timestamptz not null default now(),
   primary key (conversation_id, workspace_id),
@@ -80,10 +91,53 @@ grant select (id, conversation_id, workspace_id, seq, role, content),
   insert (conversation_id, workspace_id, seq, role, content, author_id, author_name) on app.conversation_messages to moat_definer;
 grant insert (status, bot_user_id), update (last_seq, active_at, handovers, bot_user_id) on app.conversations to moat_definer;
 grant insert (kind, status, display_name), select (kind) on app.users to moat_definer;
+grant select (silent), update (silent) on app.visitors to moat_definer;
 
 grant moat_definer to current_user;
 grant usage, create on schema app to moat_definer;
 grant usage, create on schema gate to moat_definer;
+
+-- As before, by those who said nothing.
+create or replace function app.sweep_visitors(p_limit int) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  n int;
+begin
+  perform app.require_reason('sweep');
+  delete from app.visitors v where (v.id, v.workspace_id) in (
+    select x.id, x.workspace_id from app.visitors x where x.silent and x.blocked_at is null and x.created_at < now() - interval '1 day'
+       and not exists (select from app.conversations t where t.visitor_id = x.id and t.workspace_id = x.workspace_id)
+     order by x.created_at limit p_limit for update skip locked);
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
+-- As before, of people: nobody lets a bot in.
+create or replace function app.find_accounts(p_query text, p_status text, p_limit int)
+returns table (id uuid, email text, name text, status text, superuser boolean, created_at timestamptz)
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  perform app.require_superuser();
+  return query select u.id, coalesce(u.email, ''), u.display_name, u.status, u.superuser, u.created_at from app.users u
+    where u.erased_at is null and u.kind = 'person' and (p_status = '' or u.status = p_status)
+      and (p_query = '' or strpos(coalesce(u.email, ''), lower(p_query)) > 0 or strpos(lower(u.display_name), lower(p_query)) > 0)
+    order by u.created_at desc, u.id limit p_limit;
+end $$;
+create or replace function app.set_account_status(p_user uuid, p_status text) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform app.require_superuser();
+  update app.users u set status = p_status where u.id = p_user and u.erased_at is null and not u.superuser and u.kind = 'person';
+  if not found then raise exception using errcode = 'P0404', message = 'no such account'; end if;
+end $$;
+
+-- With a desk goes its bot.
+create function app.forget_bot() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  delete from app.users u where u.id = old.bot_user_id and u.kind = 'bot';
+  return null;
+end $$;
 
 -- One more reason: what the assistant says.
 create or replace function gate.open_service(p_reason text, p_user uuid) returns text
@@ -153,11 +207,16 @@ begin
     if exists (select from app.workspaces w where w.id = new.workspace_id and w.personal_of is not null) then
       raise exception using errcode = 'P0433', message = 'a personal workspace has no desk';
     end if;
+    update app.visitors v set silent = false where v.id = new.visitor_id and v.workspace_id = new.workspace_id;
     return new;
   end if;
-  -- A customer opens their talk again, and steers it no further.
-  if nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' = 'visitor' and new.status not in (old.status, 'waiting') then
-    raise exception using errcode = 'P0403', message = 'for the staff';
+  -- A customer opens their talk again, and steers it no further: not when it waits since, nor how many messages it has.
+  if nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' = 'visitor' then
+    if new.status not in (old.status, 'waiting') or new.last_seq not between old.last_seq and old.last_seq + 1 then
+      raise exception using errcode = 'P0403', message = 'for the staff';
+    end if;
+    if new.waiting_since is distinct from old.waiting_since then new.waiting_since := coalesce(old.waiting_since, now()); end if;
+    if new.active_at is distinct from old.active_at then new.active_at := clock_timestamp(); end if;
   end if;
   if old.claimed_by is not null and new.claimed_by is null then
     new.claimed_at := null;
@@ -175,11 +234,22 @@ end $$;
 -- The customer has said something while it is the assistant's turn: it owes them an answer, to this and not to what was before.
 create function app.ask_bot() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  t record;
 begin
-  insert into app.bot_turns (conversation_id, workspace_id, epoch, seq)
-    select t.id, t.workspace_id, t.epoch, new.seq from app.conversations t
-     where t.id = new.conversation_id and t.workspace_id = new.workspace_id and t.status = 'bot'
-  on conflict (conversation_id, workspace_id) do update set epoch = excluded.epoch, seq = excluded.seq, tries = 0;
+  select x.id, x.workspace_id, x.epoch, x.status, x.last_seq into t from app.conversations x
+   where x.id = new.conversation_id and x.workspace_id = new.workspace_id;
+  -- In its place, and words alone: a statement of their own could otherwise stand in the way of everybody who comes after.
+  if nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' = 'visitor'
+      and (new.seq is distinct from t.last_seq or new.content - 'text' <> '{}') then
+    raise exception using errcode = 'P0403', message = 'for the staff';
+  end if;
+  if t.status <> 'bot' then return null; end if;
+  -- Who writes for an earlier turn writes for none.
+  insert into app.bot_turns as b (conversation_id, workspace_id, epoch, seq) values (t.id, t.workspace_id, t.epoch, new.seq)
+  on conflict (conversation_id, workspace_id) do update set epoch = excluded.epoch, seq = excluded.seq, tries = 0,
+    lease = case when b.epoch = excluded.epoch then b.lease end,
+    leased_until = case when b.epoch = excluded.epoch then b.leased_until else excluded.leased_until end;
   return null;
 end $$;
 
@@ -189,7 +259,8 @@ language plpgsql volatile security definer set search_path = '' as $$
 begin
   if new.waiting_since is not null then
     insert into app.bot_turns (conversation_id, workspace_id, epoch, seq) values (new.id, new.workspace_id, new.epoch, new.last_seq)
-    on conflict (conversation_id, workspace_id) do update set epoch = excluded.epoch, seq = excluded.seq, tries = 0;
+    on conflict (conversation_id, workspace_id) do update
+      set epoch = excluded.epoch, seq = excluded.seq, tries = 0, lease = null, leased_until = excluded.leased_until;
   end if;
   return null;
 end $$;
@@ -208,9 +279,13 @@ begin
   loop
     select x.* into b from app.bot_turns x where x.leased_until < now() order by x.leased_until, x.created_at limit 1 for update skip locked;
     if not found then return; end if;
-    exit when exists (select from app.conversations t join app.workspaces w on w.id = t.workspace_id
-                       where t.id = b.conversation_id and t.workspace_id = b.workspace_id and t.status = 'bot' and t.epoch = b.epoch
-                         and w.deleted_at is null);
+    -- A workspace may be taken back, and its customers wait.
+    if exists (select from app.workspaces w where w.id = b.workspace_id and w.deleted_at is not null) then
+      update app.bot_turns x set leased_until = now() + interval '1 hour' where x.conversation_id = b.conversation_id and x.workspace_id = b.workspace_id;
+      continue;
+    end if;
+    exit when exists (select from app.conversations t
+                       where t.id = b.conversation_id and t.workspace_id = b.workspace_id and t.status = 'bot' and t.epoch = b.epoch);
     delete from app.bot_turns x where x.conversation_id = b.conversation_id and x.workspace_id = b.workspace_id;
   end loop;
   update app.bot_turns x set lease = p_lease, leased_until = now() + interval '20 seconds', tries = x.tries + 1
@@ -297,7 +372,7 @@ begin
     return 'draft';
   end if;
   if b.seq > p_seq and p_hand_over is null then
-    update app.bot_turns x set lease = null, leased_until = '-infinity', tries = 0 where x.conversation_id = p_conversation;
+    update app.bot_turns x set lease = null, leased_until = now(), tries = 0 where x.conversation_id = p_conversation;
     return 'again';
   end if;
   delete from app.bot_turns x where x.conversation_id = p_conversation;
@@ -363,6 +438,7 @@ begin
    where v.id = me and v.workspace_id = o;
 end $$;
 
+create trigger forget_bot after delete on app.desks for each row when (old.bot_user_id is not null) execute function app.forget_bot();
 create trigger ask_bot after insert on app.conversation_messages for each row when (new.role = 'customer') execute function app.ask_bot();
 create trigger ask_bot_again after update of status on app.conversations for each row
   when (new.status = 'bot' and old.status <> 'bot') execute function app.ask_bot_again();
@@ -373,6 +449,7 @@ create trigger audit after insert or update of name, welcome, bot, bot_name, bot
   for each row execute function app.audit_row('desk', 'name welcome bot bot_name bot_words', '');
 
 alter function app.set_bot(boolean, text, text[]) owner to moat_definer;
+alter function app.forget_bot() owner to moat_definer;
 alter function app.ask_bot() owner to moat_definer;
 alter function app.ask_bot_again() owner to moat_definer;
 alter function app.take_bot_turn(uuid) owner to moat_definer;

@@ -69,8 +69,10 @@ alter table app.saved_views force row level security;
 create policy select_member on app.readings for select to authenticated using (workspace_id = (select app.member_org()));
 create policy insert_own on app.readings for insert to authenticated
   with check (workspace_id = (select app.member_org()) and user_id = (select auth.uid()));
--- A row goes with the membership that it hangs on, so one's own is enough to ask: the workspace as well would cost a third look-up.
-create policy update_own on app.readings for update to authenticated using (user_id = (select auth.uid()));
+-- A row goes with the membership that it hangs on, so that whoever has one belongs there: the claim alone is compared, without a
+-- third look-up.
+create policy update_own on app.readings for update to authenticated
+  using (workspace_id = (select (auth.jwt() ->> 'org_id')::uuid) and user_id = (select auth.uid()));
 grant select, insert (conversation_id, seq, looking_until, typing_until), update (seq, looking_until, typing_until) on app.readings to authenticated;
 -- Not granted: mentioned, which a note does; delete, which goes with the conversation or the membership.
 comment on table app.readings is 'workspace; refused: delete';
@@ -119,7 +121,7 @@ declare
   came boolean := tg_op = 'INSERT' or old.looking_until < now();
   typing boolean := (new.typing_until > now()) is distinct from (tg_op = 'UPDATE' and old.typing_until > now());
 begin
-  if came and new.looking_until > now() or typing or new.mentioned > 0 and (tg_op = 'INSERT' or new.mentioned <> old.mentioned or new.seq <> old.seq) then
+  if came and new.looking_until > now() or typing or (new.mentioned > new.seq) is distinct from (tg_op = 'UPDATE' and old.mentioned > old.seq) then
     perform app.tell(new.workspace_id, 'conversation.looking', jsonb_build_object('conversation', new.conversation_id));
   end if;
   if typing and exists (select from app.conversations t where t.id = new.conversation_id and t.workspace_id = new.workspace_id
@@ -132,16 +134,29 @@ end $$;
 -- A note that names somebody of the staff ("@Ada") is theirs to read: by their name at the desk or in the workspace.
 create function app.note_mentions() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
+declare
+  said text := lower(new.content ->> 'text');
 begin
+  -- What the assistant notes quotes customers, who name nobody.
+  if not exists (select from app.users u where u.id = new.author_id and u.kind = 'person') then return null; end if;
   insert into app.readings as r (conversation_id, workspace_id, user_id, mentioned)
-    select new.conversation_id, new.workspace_id, m.user_id, new.seq from app.workspace_members m
-      left join app.agents a on a.workspace_id = m.workspace_id and a.user_id = m.user_id
-     where m.workspace_id = new.workspace_id and m.user_id is distinct from new.author_id
-       and (a.name is not null and strpos(lower(new.content ->> 'text'), '@' || lower(a.name)) > 0
-            or m.name <> '' and strpos(lower(new.content ->> 'text'), '@' || lower(m.name)) > 0)
-     order by m.user_id limit 50
+    select new.conversation_id, new.workspace_id, n.user_id, new.seq from (
+      select m.user_id from app.workspace_members m
+        left join app.agents a on a.workspace_id = m.workspace_id and a.user_id = m.user_id
+       where m.workspace_id = new.workspace_id and m.user_id is distinct from new.author_id
+         and (app.is_named(said, lower(a.name)) or app.is_named(said, lower(m.name)))
+       -- A talk is held by now, and memberships come before those: whoever is being removed at this moment is passed over.
+       order by m.user_id limit 50 for key share of m skip locked) n
   on conflict (conversation_id, workspace_id, user_id) do update set mentioned = excluded.mentioned;
   return null;
+end $$;
+
+-- Whether a text names somebody: "@" and the whole of their name, not a longer one's beginning, nor an address.
+create function app.is_named(p_text text, p_name text) returns boolean
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce(p_name, '') <> '' and strpos(p_text, '@' || p_name) > 0
+    and p_text ~ ('(^|[^[:alnum:]])@' || regexp_replace(p_name, '([^[:alnum:][:space:]])', '\\\1', 'g') || '($|[^[:alnum:]])');
 end $$;
 
 -- Whether somebody of the staff is typing to the customer whose lane it is.
@@ -178,8 +193,17 @@ begin
   if org is null or q is null then return; end if;
   ours := q && quote_literal('/' || org::text)::tsquery;
   select coalesce(array_agg(x.id), '{}') into heads from (
-    select t.id from app.conversations t where t.workspace_id = org and t.words @@ ours
-     order by t.active_at desc, t.id desc limit p_limit) x;
+    select w.id from unnest(array['bot', 'waiting', 'claimed', 'snoozed', 'resolved']) s cross join lateral (
+             select t.id, t.words, t.active_at from app.conversations t where t.workspace_id = org and t.status = s
+              order by t.active_at desc, t.id desc limit 1000) w
+     where w.words @@ q order by w.active_at desc, w.id desc limit p_limit) x;
+  -- Where many have them, the newest thousand of each status are enough; what is rare there is left to the index.
+  if cardinality(heads) < p_limit then
+    -- "offset": the planner would walk by time for a rare word.
+    select coalesce(array_agg(x.id), '{}') into heads from (
+      select f.id from (select t.id, t.active_at from app.conversations t where t.workspace_id = org and t.words @@ ours offset 0) f
+       order by f.active_at desc, f.id desc limit p_limit) x;
+  end if;
   foreach conversation_id in array heads loop
     message_id := null;
     return next;
@@ -224,6 +248,7 @@ create trigger note_mentions after insert on app.conversation_messages for each 
 
 alter function app.tell_reading() owner to moat_definer;
 alter function app.note_mentions() owner to moat_definer;
+alter function app.is_named(text, text) owner to moat_definer;
 alter function app.is_typed_to() owner to moat_definer;
 alter function app.rate(int, text) owner to moat_definer;
 alter function app.search_conversations(text, int) rows 30;

@@ -19,6 +19,7 @@ use crate::{
     articles::page::{ArticlePage, Articles, HelpIndex, HelpReader},
     audit::page::AuditTrail,
     conversations::{
+        escalate::Escalate,
         page::{Desk, DeskConversation},
         set_up::SetUp,
     },
@@ -139,6 +140,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/widget/:key") view=Widget ssr=SsrMode::Async/>
                 <Route path=path!("/help/:key") view=HelpIndex ssr=SsrMode::Async/>
                 <Route path=path!("/help/:key/:id") view=HelpReader ssr=SsrMode::Async/>
+                <Route path=path!("/chat/:id/ask") view=Escalate ssr=SsrMode::Async/>
                 <Route path=path!("/chat/:id/readers") view=ReadersOfThread ssr=SsrMode::Async/>
                 <Route path=path!("/p/:place") view=GuestProject ssr=SsrMode::Async/>
                 <Route path=path!("/guide") view=GuideIndex ssr=SsrMode::Async/>

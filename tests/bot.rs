@@ -422,3 +422,25 @@ async fn the_assistant_is_a_user_to_whom_nothing_belongs_and_as_whom_nobody_ente
     opening.session = None;
     assert!(app.state.lanes.user(&opening).await.is_err());
 }
+
+#[tokio::test]
+async fn who_wrote_for_an_earlier_turn_says_nothing_in_a_later_one() {
+    let puppet = Puppet::new(vec![Ok("from long ago"), Ok("to the last question")]);
+    let app = app_with(&puppet).await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let Desk { ada, place, key } = it;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "Question").await;
+    let owed = run::take(&app.state).await.unwrap().unwrap();
+    let id = only(&app, &ada, &place, "open").await;
+    take(&app, &ada, &place, &id).await;
+    answer(&app, &ada, &place, &id, "I am here.", None).await;
+    assert_eq!(set(&app, &ada, &place, &id, "bot").await, StatusCode::OK);
+    vi.say(&app, "Second").await;
+    puppet.go.add_permits(2);
+    run::write(app.state.clone(), owed).await.unwrap();
+    assert_eq!(vi.reads(&app).await, ["Question", "I am here.", "Second"]);
+    assert_eq!(run::all(&app.state).await.unwrap(), 1);
+    assert_eq!(vi.reads(&app).await.last().unwrap(), "to the last question");
+}

@@ -221,3 +221,137 @@ async fn resolving_with_the_next_one_takes_who_has_waited_longest_and_nothing_wh
     let mine = queue(&app, &ada, &place, "mine").await;
     assert_eq!(mine.iter().map(said).collect::<Vec<_>>(), ["two"]);
 }
+
+#[tokio::test]
+async fn out_of_a_private_chat_what_is_picked_is_copied_to_a_desk_and_nothing_else_becomes_readable() {
+    let app = App::new().await;
+    let Desk { ada, place, .. } = desk(&app, "ada@example.org", "Acme").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let cy = app.sign_up("cy@example.org").await;
+    let client = Uuid::new_v4().to_string();
+    let fields = [("client", client.as_str()), ("text", "my secret plan")];
+    let started = app.call(Some(&bob), "threads/server_fns/start_thread", &fields).await.json();
+    let thread = started["thread"].as_str().unwrap().to_owned();
+    app.until("the answer", async || {
+        let found = app.call(Some(&bob), &format!("{DESK}/read_escalation"), &[("thread", &thread)]).await.json();
+        (found["turns"].as_array()?.len() == 2).then_some(())
+    })
+    .await;
+    let found = app.call(Some(&bob), &format!("{DESK}/read_escalation"), &[("thread", &thread)]).await.json();
+    assert_eq!((&found["desks"][0][0], &found["desks"][0][2]), (&bobs.as_str().into(), &"Acme".into()));
+    assert_eq!((&found["turns"][0][1], &found["turns"][0][2]), (&true.into(), &"my secret plan".into()));
+    let answered = found["turns"][1].clone();
+    let asked = Uuid::new_v4().to_string();
+    let ask = async |person: &Person, place: &str, message: &str| {
+        let fields = [
+            ("thread", thread.as_str()),
+            ("place", place),
+            ("client", &asked),
+            ("messages[]", message),
+            ("text", "Is that so?"),
+        ];
+        app.call(Some(person), &format!("{DESK}/escalate"), &fields).await
+    };
+    let picked = answered[0].as_str().unwrap();
+    // Twice is once; of somebody else's chat, or at somebody else's place, nothing.
+    let first = ask(&bob, &bobs, picked).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    assert_eq!(ask(&bob, &bobs, picked).await.json(), first.json());
+    assert_eq!(ask(&cy, &bobs, picked).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&bob, &place, picked).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask(&ada, &place, picked).await.status, StatusCode::NOT_FOUND);
+    let id = only(&app, &ada, &place, "waiting").await;
+    let whole = read(&app, &ada, &place, &id).await;
+    let texts: Vec<_> =
+        whole["messages"].as_array().unwrap().iter().map(|m| (m["role"].clone(), m["text"].clone())).collect();
+    assert_eq!(texts, [("bot".into(), answered[2].clone()), ("customer".into(), "Is that so?".into())]);
+    assert!(!whole.to_string().contains("my secret plan"));
+    let closed = app.call(Some(&ada), "threads/server_fns/open_thread", &[("thread", &thread)]).await;
+    assert_eq!(closed.status, StatusCode::NOT_FOUND, "the chat stays theirs: {}", closed.body);
+    // They go on there, and nobody does in their name.
+    assert_eq!(read(&app, &bob, &bobs, &id).await["asked"], true);
+    answer(&app, &ada, &place, &id, "Yes.", None).await;
+    let more = async |person: &Person, place: &str| {
+        let client = Uuid::new_v4().to_string();
+        let fields = [("conversation", id.as_str()), ("client", &client), ("text", "Thanks")];
+        at(&app, person, place, &format!("{DESK}/ask_on"), &fields).await.status
+    };
+    assert_eq!((more(&bob, &bobs).await, more(&ada, &place).await), (StatusCode::OK, StatusCode::NOT_FOUND));
+    let whole = read(&app, &ada, &place, &id).await;
+    assert_eq!(whole["messages"].as_array().unwrap().last().unwrap()["text"], "Thanks");
+    // Whoever is removed has no desk to ask any more.
+    ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
+    assert_eq!(ask(&bob, &bobs, picked).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_note_waits_for_nobody_who_is_being_removed_and_customers_and_longer_names_name_nobody() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    agent(&app, &ada, &place, &bobs, "Bob", "5").await;
+    ok(&app, &ada, &place, "bot/server_fns/set_bot", &[("on", "true"), ("name", "Botty")]).await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "hello @Bob").await;
+    vi.call(&app, "widget/server_fns/ask_person", &[]).await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    let note = async |text: &'static str| {
+        let client = Uuid::new_v4().to_string();
+        let fields = [("conversation", id.as_str()), ("client", &client), ("text", text), ("note", "true")];
+        ok(&app, &ada, &place, &format!("{DESK}/answer_conversation"), &fields).await
+    };
+    note("@Bobby, bob@bob.example, a@Bob").await;
+    assert!(queue(&app, &bob, &bobs, "mentions").await.is_empty());
+    // Their removal has their membership, and may wait for this conversation.
+    let mut other = app.db.superuser().await;
+    other
+        .execute("begin; select from app.workspace_members where name = 'Bob' or role = 'project_creator' for update")
+        .await
+        .unwrap();
+    note("(@Bob) look").await;
+    other.execute("commit").await.unwrap();
+    assert!(queue(&app, &bob, &bobs, "mentions").await.is_empty());
+    note("(@Bob) look").await;
+    assert_eq!(queue(&app, &bob, &bobs, "mentions").await.len(), 1);
+}
+
+#[tokio::test]
+async fn no_statement_of_a_visitors_stands_in_the_way_of_the_staff() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "hello").await;
+    let hash: Vec<u8> = sqlx::query_scalar("select token_hash from app.visitors")
+        .fetch_one(&mut app.db.superuser().await)
+        .await
+        .unwrap();
+    let insert = |seq: &str, content: &str| {
+        format!(
+            "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content)
+               select t.id, t.workspace_id, {seq}, 'customer', '{content}' from app.conversations t"
+        )
+    };
+    for statement in [
+        "update app.conversations set last_seq = 99".to_owned(),
+        insert("t.last_seq + 1", "{\"text\": \"x\"}"),
+        format!(
+            "update app.conversations set last_seq = last_seq + 1; {}",
+            insert("t.last_seq", "{\"text\": \"x\", \"sources\": 1}")
+        ),
+    ] {
+        let mut lane = app.state.lanes.visitor(&hash).await.unwrap();
+        let refused = lane.conn().execute(sqlx::AssertSqlSafe(statement.as_str())).await.expect_err(&statement);
+        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("P0403"), "{statement}");
+    }
+    let mut lane = app.state.lanes.visitor(&hash).await.unwrap();
+    lane.conn()
+        .execute("update app.conversations set waiting_since = '-infinity', active_at = 'infinity'")
+        .await
+        .unwrap();
+    lane.commit().await.unwrap();
+    assert!(queue(&app, &ada, &place, "waiting").await[0]["waiting"].as_i64().unwrap() < 600);
+    let taken = ok(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
+    assert!(taken.is_string());
+}

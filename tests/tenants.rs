@@ -465,7 +465,8 @@ pub static CASES: &[Case] = &[
         "conversation_messages.insert_visitor",
         Visitor,
         (
-            "insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content) values ('b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 3, 'customer', '{\"text\": \"\"}')",
+            "with up as (update app.conversations set last_seq = last_seq + 1 returning id, workspace_id, last_seq)
+             insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content) select id, workspace_id, last_seq, 'customer', '{\"text\": \"\"}' from up",
             1,
         ),
         (

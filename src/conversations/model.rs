@@ -5,7 +5,8 @@ use crate::{
     error::AppError,
     threads::model::line,
     types::{
-        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, ReplyId, ViewId,
+        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
+        ViewId,
     },
 };
 
@@ -200,6 +201,8 @@ pub struct Conversation {
     /// Who else could have it, by name.
     pub colleagues: Vec<Colleague>,
     pub subject: String,
+    /// Whether the caller is who asked, out of a chat of theirs.
+    pub asked: bool,
     pub priority: i16,
     pub labels: Vec<String>,
     /// What the customer thought of it: whether they were helped, and their words.
@@ -210,6 +213,16 @@ pub struct Conversation {
     pub replies: Vec<Reply>,
     /// The same customer's other conversations: by their address.
     pub others: Vec<QueueRow>,
+}
+
+/// What somebody can take along from a chat of theirs to the people of a desk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    pub title: String,
+    /// The newest messages of the chat, oldest first: whether they are one's own, and the words.
+    pub turns: Vec<(MessageId, bool, String)>,
+    /// Desks that can be asked: the place, the workspace and the desk by name.
+    pub desks: Vec<(PlaceId, String, String)>,
 }
 
 /// Words that are written once and sent often.

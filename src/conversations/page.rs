@@ -323,6 +323,7 @@ fn Talk(
         seen,
         colleagues,
         subject,
+        asked,
         priority,
         labels,
         rating,
@@ -336,7 +337,7 @@ fn Talk(
         .chain(replies.iter().map(|r| (r.id.to_string(), &r.text)))
         .find(|(id, _)| Some(id) == draft.as_ref())
         .map(|(_, text)| text.clone());
-    let back = form_back(&["answer-conversation"]);
+    let back = form_back(&["answer-conversation", "ask-on"]);
     let refused = form_back(&[
         "take-conversation",
         "set-conversation",
@@ -474,7 +475,7 @@ fn Talk(
         </p>
         <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at/>
         {if newest {
-            view! { <Composer id seen agent back draft replies use_at=format!("{newer}&reply=") action=action("answer-conversation")/> }.into_any()
+            view! { <Composer id seen agent=agent && !asked asked back draft replies use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
         } else {
             view! { <p class="earlier"><a class="link" href=newer>"Newest messages"</a></p> }.into_any()
         }}
@@ -487,6 +488,8 @@ fn Composer(
     id: ConversationId,
     seen: i64,
     agent: bool,
+    /// Whether it is the question of whoever reads.
+    asked: bool,
     back: Option<FormBack>,
     draft: Option<String>,
     replies: Vec<Reply>,
@@ -498,6 +501,11 @@ fn Composer(
     let (text, client) = (typed("text"), typed("client"));
     let text = if text.is_empty() { draft.unwrap_or_default() } else { text };
     let error = back.as_ref().and_then(|b| b.error.clone());
+    let words = match (agent, asked) {
+        (true, _) => "Your answer",
+        (false, true) => "Say more",
+        (false, false) => "A note for the team",
+    };
     // What was held is stored under no id, and an id that was used for another text is spent.
     let spent = client.is_empty() || matches!(error, Some(AppError::Conflict { .. }));
     let client = if spent { ClientId::fresh().to_string() } else { client };
@@ -507,8 +515,8 @@ fn Composer(
             <input type="hidden" name="conversation" value=id.to_string()/>
             <input type="hidden" name="client" value=client/>
             <input type="hidden" name="seen" value=seen.to_string()/>
-            <label class="unseen" for="text">{if agent { "Your answer" } else { "A note for the team" }}</label>
-            <textarea id="text" name="text" rows="3" maxlength="32000" required placeholder=if agent { "Answer the customer" } else { "A note for the team" }>{raw_text()(&text)}</textarea>
+            <label class="unseen" for="text">{words}</label>
+            <textarea id="text" name="text" rows="3" maxlength="32000" required placeholder=if agent { "Answer the customer" } else { words }>{raw_text()(&text)}</textarea>
             <div class="row">
                 {(agent && !replies.is_empty()).then(|| view! {
                     <details class="replies" id="replies">
@@ -516,8 +524,8 @@ fn Composer(
                         <ul class="plain-list">{replies.into_iter().map(|r| view! { <li><a class="link" href=format!("{use_at}{}", r.id) data-draft=r.text>{r.name}</a></li> }).collect_view()}</ul>
                     </details>
                 })}
-                {agent.then(|| view! { <button type="submit" class="button primary">"Send"</button> })}
-                <button type="submit" class="button" name="note" value="true">"Keep as a note"</button>
+                {(agent || asked).then(|| view! { <button type="submit" class="button primary">"Send"</button> })}
+                {(!asked).then(|| view! { <button type="submit" class="button" name="note" value="true">"Keep as a note"</button> })}
             </div>
         </form>
     }

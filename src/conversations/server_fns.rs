@@ -1,9 +1,11 @@
 use leptos::prelude::*;
 
-use super::model::{Conversation, Desk, Narrow, Queue, Reply, View};
+use super::model::{Conversation, Desk, Escalation, Narrow, Queue, Reply, View};
 use crate::{
     error::AppError,
-    types::{ClientId, ConversationId, ConversationStatus, KeyId, MemberId, PlaceId, ReplyId, ViewId},
+    types::{
+        ClientId, ConversationId, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId, ThreadId, ViewId,
+    },
 };
 
 /// A page of the queue of the workspace that the request is in.
@@ -139,6 +141,66 @@ pub async fn hand_conversation(conversation: ConversationId, member: MemberId) -
     use crate::server::{lanes, state};
     let mut lane = lanes::changing().await?;
     sql::hand(&mut lane, conversation, member).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
+/// What the caller can take along from a chat of theirs to the people of a desk.
+#[server]
+pub async fn read_escalation(thread: ThreadId) -> Result<Escalation, AppError> {
+    use super::sql;
+    use crate::{server::lanes, threads};
+    let mut lane = lanes::user().await?;
+    let title = threads::sql::thread(&mut lane, thread).await?.title;
+    let turns = threads::sql::words(&mut lane, thread).await?;
+    let desks = sql::my_desks(&mut lane).await?;
+    lane.commit().await?;
+    Ok(Escalation { title, turns, desks })
+}
+
+/// Asks the people of the desk at `place`: copies the chosen messages of a chat, in their order, and the caller's own words behind
+/// them. Nothing else of the chat becomes readable to anybody.
+#[server]
+pub async fn escalate(
+    thread: ThreadId,
+    place: PlaceId,
+    client: ClientId,
+    #[server(default)] messages: Vec<MessageId>,
+    #[server(default)] text: String,
+) -> Result<ConversationId, AppError> {
+    use super::sql;
+    use crate::{
+        server::{lanes, state},
+        threads::{self, model::message_text},
+    };
+    let own = if text.trim().is_empty() { None } else { Some(message_text(&text)?) };
+    let mut lane = lanes::user().await?;
+    threads::sql::thread(&mut lane, thread).await?;
+    let turns = threads::sql::words(&mut lane, thread).await?;
+    let chosen = turns.into_iter().filter(|(id, _, _)| messages.contains(id)).map(|(_, mine, text)| (mine, text));
+    let said: Vec<(bool, String)> = chosen.chain(own.map(|text| (true, text))).collect();
+    if said.is_empty() {
+        return Err(AppError::invalid("text", "Choose what to show, or write something."));
+    }
+    let asked = sql::escalate(&mut lane, place, client, &said).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    leptos_axum::redirect(&format!("/w/{place}/desk/{asked}"));
+    Ok(asked)
+}
+
+/// Whoever asked, out of a chat of theirs, says more. `client` as for an answer.
+#[server]
+pub async fn ask_on(conversation: ConversationId, client: ClientId, text: String) -> Result<(), AppError> {
+    use super::sql;
+    use crate::{
+        server::{lanes, state},
+        threads::model::message_text,
+    };
+    let text = message_text(&text)?;
+    let mut lane = lanes::acting().await?;
+    sql::ask_on(&mut lane, conversation, client, &text).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())

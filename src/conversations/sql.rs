@@ -9,8 +9,8 @@ use crate::{
     server::lanes::{ServiceLane, UserLane},
     threads::snippet,
     types::{
-        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, ReplyId, UserId,
-        ViewId,
+        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
+        UserId, ViewId,
     },
     workspaces::model::{bad_cursor, cursor, place_of},
 };
@@ -210,8 +210,9 @@ async fn desks(lane: &mut UserLane) -> Result<Desks, AppError> {
               select m.id, a.name from app.agents a join app.workspace_members m on m.user_id = a.user_id and m.workspace_id = a.workspace_id
                limit 200) n),
            (select coalesce(jsonb_agg(distinct l.label), '[]') from (
-              select unnest(t.labels) as label from app.conversations t where t.status in ('bot', 'waiting', 'claimed')
-               order by t.active_at desc, t.id desc limit 300) l))",
+              select unnest(x.labels) as label from (
+                select t.labels from app.conversations t where t.status in ('bot', 'waiting', 'claimed')
+                 order by t.active_at desc, t.id desc limit 300) x) l))",
     )
     .bind(COUNT_MAX)
     .fetch_one(lane.conn())
@@ -250,6 +251,7 @@ pub async fn conversation(
         mine: bool,
         blocked: bool,
         bot: bool,
+        asked: bool,
         subject: String,
         priority: i16,
         labels: Vec<String>,
@@ -264,7 +266,7 @@ pub async fn conversation(
                     coalesce(t.claimed_by = (select auth.uid()), false) as mine,
                     exists (select from app.visitors v where v.id = t.visitor_id and v.blocked_at is not null) as blocked,
                     t.handovers < 2 and t.bot_user_id is not null and exists (select from app.desks d where d.bot) as bot,
-                    t.subject, t.priority, t.labels, t.rating, t.rating_words, coalesce((select d.name from app.desks d), '') as desk,
+                    coalesce(t.asked_by = (select auth.uid()), false) as asked, t.subject, t.priority, t.labels, t.rating, t.rating_words, coalesce((select d.name from app.desks d), '') as desk,
                     app.my_name(t.workspace_id) as me
                from app.conversations t
                left join app.agents a on a.user_id = t.claimed_by
@@ -352,6 +354,7 @@ pub async fn conversation(
         seen,
         colleagues,
         subject: head.subject,
+        asked: head.asked,
         priority: head.priority,
         labels: head.labels,
         rating: head.rating.map(|rating| (rating > 0, head.rating_words)),
@@ -429,6 +432,34 @@ pub async fn set(
 
 pub async fn hand(lane: &mut UserLane, id: ConversationId, member: MemberId) -> Result<(), AppError> {
     sqlx::query("select app.hand_conversation($1, $2)").bind(id).bind(member).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// Desks that the caller can ask: the place, the workspace and the desk by name. From a lane that is in no workspace.
+pub async fn my_desks(lane: &mut UserLane) -> Result<Vec<(PlaceId, String, String)>, AppError> {
+    Ok(sqlx::query_as("select d.place, d.workspace, d.desk from app.my_desks() d").fetch_all(lane.conn()).await?)
+}
+
+/// A conversation of the caller's at the desk of that place, with words that they said (`true`) or read.
+pub async fn escalate(
+    lane: &mut UserLane,
+    place: PlaceId,
+    client: ClientId,
+    said: &[(bool, String)],
+) -> Result<ConversationId, AppError> {
+    let said: Vec<(&str, &str)> =
+        said.iter().map(|(mine, text)| (if *mine { "customer" } else { "bot" }, text.as_str())).collect();
+    Ok(sqlx::query_scalar("select app.escalate($1, $2, $3)")
+        .bind(place)
+        .bind(client)
+        .bind(sqlx::types::Json(said))
+        .fetch_one(lane.conn())
+        .await?)
+}
+
+/// Whoever asked says more.
+pub async fn ask_on(lane: &mut UserLane, id: ConversationId, client: ClientId, text: &str) -> Result<(), AppError> {
+    sqlx::query("select app.ask_on($1, $2, $3)").bind(id).bind(client).bind(text).execute(lane.conn()).await?;
     Ok(())
 }
 

@@ -103,6 +103,8 @@ pub const FORMS: &[(&str, &str)] = &[
     ("make-webhook", "/api/moat/relay/server_fns/make_webhook"),
     ("remove-webhook", "/api/moat/relay/server_fns/remove_webhook"),
     ("resend-delivery", "/api/moat/relay/server_fns/resend_delivery"),
+    ("escalate", "/api/moat/conversations/server_fns/escalate"),
+    ("ask-on", "/api/moat/conversations/server_fns/ask_on"),
     ("set-bot", "/api/moat/bot/server_fns/set_bot"),
     ("make-article", "/api/moat/articles/server_fns/make_article"),
     ("change-article", "/api/moat/articles/server_fns/change_article"),

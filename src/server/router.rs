@@ -125,6 +125,7 @@ pub static ROUTES: &[Door] = &[
     door("/help/{key}/{id}", Serves::Plain, true),
     door("/chat", Serves::App, false),
     door("/chat/{id}", Serves::App, false),
+    door("/chat/{id}/ask", Serves::Plain, false),
     door("/chat/{id}/readers", Serves::Plain, false),
     door("/folders", Serves::Plain, false),
     door("/folders/{id}", Serves::Plain, false),

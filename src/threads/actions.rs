@@ -122,6 +122,7 @@ fn write_acts(out: &mut String, thread: &ThreadRow) -> std::fmt::Result {
          <a class=\"button\" href=\"/folders?thread={id}\" rel=\"external\">Move…</a>\
          <a class=\"button\" href=\"/export/{id}.md\" rel=\"external\" download>Markdown file</a>\
          <a class=\"button\" href=\"/export/{id}.json\" rel=\"external\" download>JSON file</a>\
+         <a class=\"button\" href=\"/chat/{id}/ask\" rel=\"external\">Ask people…</a>\
          <a class=\"button\" href=\"/chat/{id}/readers\" rel=\"external\">Who can see this?</a></form>",
         act(Act::Unread, "Mark unread")
     )?;

@@ -258,6 +258,20 @@ pub async fn transcript(
     Ok((rows, more))
 }
 
+/// The newest words of the branch that is shown, oldest first: whether they are the owner's, and as they were written. Without what
+/// was deleted, is empty, or is still being written.
+pub async fn words(lane: &mut UserLane, thread: ThreadId) -> Result<Vec<(MessageId, bool, String)>, AppError> {
+    let rows = branch(lane, thread, None, None, WORDS, "UTC").await?;
+    let whole = |view: &MessageView| !view.deleted && !view.text.is_empty() && view.status != Some(Status::Running);
+    let mut words: Vec<_> =
+        rows.into_iter().filter(whole).map(|view| (view.id, view.role == Role::User, view.text)).collect();
+    words.reverse();
+    Ok(words)
+}
+
+/// Messages of a chat that can be taken along from it.
+const WORDS: i64 = 50;
+
 /// The message that stands [`BELOW`] another one, or the last one, by the newest of each.
 async fn below(lane: &mut UserLane, thread: ThreadId, message: MessageId) -> Result<MessageId, AppError> {
     Ok(sqlx::query_scalar(
