@@ -30,6 +30,7 @@ mod quota;
 mod readers;
 mod relay;
 mod settings;
+mod storms;
 mod tenants;
 mod threads;
 mod transfer;

@@ -14,10 +14,10 @@ use crate::harness::{DEADLINE, PASSWORD};
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// A folder that is gone when the test is.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(std::env::temp_dir().join(format!(
             "moat-process-{}-{}",
             std::process::id(),
@@ -41,7 +41,7 @@ fn moat(folder: &Path) -> Command {
     command
 }
 
-fn run(folder: &Path, args: &[&str]) -> (bool, String) {
+pub fn run(folder: &Path, args: &[&str]) -> (bool, String) {
     let mut child = moat(folder).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let read = |mut out: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
@@ -69,14 +69,14 @@ fn run(folder: &Path, args: &[&str]) -> (bool, String) {
     (status.unwrap_or_else(|| panic!("{args:?} did not end: {said}")).success(), said)
 }
 
-struct Server {
+pub struct Server {
     child: Child,
-    address: String,
+    pub address: String,
     demo: Option<String>,
 }
 
 impl Server {
-    fn start(folder: &Path) -> Self {
+    pub fn start(folder: &Path) -> Self {
         Self::start_with(folder, &[])
     }
 
@@ -149,7 +149,7 @@ impl Server {
         (status, body.to_owned(), cookies)
     }
 
-    fn sign_up(&self, email: &str) -> String {
+    pub fn sign_up(&self, email: &str) -> String {
         let (status, body, cookies) = self.post(
             "/api/moat/accounts/server_fns/sign_up",
             "",
@@ -176,7 +176,7 @@ impl Server {
         serde_json::from_str(&body).unwrap()
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
     }
 

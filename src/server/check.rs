@@ -3,7 +3,7 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::lanes::Logins;
+use super::{lanes::Logins, pool};
 
 /// One rule of the wall.
 pub struct Check {
@@ -168,7 +168,7 @@ pub static CHECKS: &[Check] = &[
 
 /// Runs all checks over one connection of a login role. The catalogue is readable by everybody.
 pub async fn run(logins: &Logins) -> Result<Vec<Finding>, sqlx::Error> {
-    let mut conn = PgConnection::connect_with(&logins.user).await?;
+    let mut conn = pool::connect(&logins.user).await?;
     let names = [&logins.user, &logins.service, &logins.visitor].map(|login| login.get_username());
     let found = run_on(&mut conn, names).await?;
     conn.close().await?;

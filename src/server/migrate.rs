@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, migrate::Migrator, postgres::PgConnectOptions};
 
-use super::lanes::Logins;
+use super::{lanes::Logins, pool};
 
 /// Everything under `migrations/`, part of the binary.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -33,7 +33,7 @@ pub struct Passwords {
 
 /// Applies what is missing, as the owner, and makes or repairs the login roles. Repeating it changes nothing.
 pub async fn migrate(owner: &PgConnectOptions, logins: &Logins, passwords: &Passwords) -> Result<(), MigrateError> {
-    let mut conn = PgConnection::connect_with(owner).await?;
+    let mut conn = pool::connect(owner).await?;
     MIGRATIONS.run(&mut conn).await?;
     // Grants to one role from two starting processes fail with "tuple concurrently updated".
     conn.execute("select pg_advisory_lock(7005131)").await?;

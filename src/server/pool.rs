@@ -123,3 +123,18 @@ impl Drop for Lent {
         }
     }
 }
+
+/// A connection of a command's or of a server's beginning. A database that is starting, or that mends itself after a crash, is waited
+/// for: half a minute.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let began = Instant::now();
+    loop {
+        let outcome = PgConnection::connect_with(options).await;
+        let is_starting =
+            matches!(&outcome, Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("57P03"));
+        if !is_starting || began.elapsed() > Duration::from_secs(30) {
+            return outcome;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -17,9 +17,9 @@ use std::{
     process::Command,
 };
 
-use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, postgres::PgConnectOptions};
 
-use super::lanes::Logins;
+use super::{lanes::Logins, pool};
 
 /// The owner of the schema in an embedded cluster: may make roles, is no superuser.
 pub const OWNER: &str = "moat_owner";
@@ -196,7 +196,7 @@ impl Embedded {
 
     /// The database and its owner. Repeated at each start, since a start may have been cut off in between.
     async fn prepare(&self) -> Result<(), PostgresError> {
-        let mut conn = PgConnection::connect_with(&self.superuser().database(SUPERUSER)).await?;
+        let mut conn = pool::connect(&self.superuser().database(SUPERUSER)).await?;
         let made: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
             .bind(OWNER)
             .fetch_one(&mut conn)
