@@ -244,7 +244,7 @@ async fn what_a_customer_says_while_the_assistant_writes_is_answered_with_it_and
 
 #[tokio::test]
 async fn a_turn_whose_writer_died_is_written_by_somebody_else_and_once_if_they_were_only_slow() {
-    let puppet = Puppet::new(vec![Ok("from the second"), Ok("from the first, late")]);
+    let puppet = Puppet::new(vec![Ok("from the first, late"), Ok("from the second"), Ok("from nobody")]);
     let app = app_with(&puppet).await;
     let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
     knows(&app, &it).await;
@@ -253,9 +253,12 @@ async fn a_turn_whose_writer_died_is_written_by_somebody_else_and_once_if_they_w
     vi.say(&app, "Question").await;
     let owed = run::take(&app.state).await.unwrap().unwrap();
     app.db.superuser().await.execute("update app.bot_turns set leased_until = now() - interval '1 s'").await.unwrap();
-    puppet.go.add_permits(2);
-    assert_eq!(run::all(&app.state).await.unwrap(), 1);
+    puppet.go.add_permits(3);
+    let second = run::take(&app.state).await.unwrap().unwrap();
     run::write(app.state.clone(), owed).await.unwrap();
+    assert_eq!(vi.reads(&app).await, ["Question"], "somebody else writes it by now");
+    run::write(app.state.clone(), second).await.unwrap();
+    assert_eq!(run::all(&app.state).await.unwrap(), 0);
     assert_eq!(vi.reads(&app).await, ["Question", "from the second"]);
 }
 
@@ -443,4 +446,21 @@ async fn who_wrote_for_an_earlier_turn_says_nothing_in_a_later_one() {
     assert_eq!(vi.reads(&app).await, ["Question", "I am here.", "Second"]);
     assert_eq!(run::all(&app.state).await.unwrap(), 1);
     assert_eq!(vi.reads(&app).await.last().unwrap(), "to the last question");
+    // Given to it while the customer still waits: the same.
+    let puppet = Puppet::new(vec![Ok("from long ago"), Ok("in its turn")]);
+    let app = app_with(&puppet).await;
+    let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
+    knows(&app, &it).await;
+    let Desk { ada, place, key } = it;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "Question").await;
+    let owed = run::take(&app.state).await.unwrap().unwrap();
+    let id = only(&app, &ada, &place, "open").await;
+    take(&app, &ada, &place, &id).await;
+    assert_eq!(set(&app, &ada, &place, &id, "bot").await, StatusCode::OK);
+    puppet.go.add_permits(2);
+    run::write(app.state.clone(), owed).await.unwrap();
+    assert_eq!(vi.reads(&app).await, ["Question"]);
+    assert_eq!(run::all(&app.state).await.unwrap(), 1);
+    assert_eq!(vi.reads(&app).await, ["Question", "in its turn"]);
 }
