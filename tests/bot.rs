@@ -428,7 +428,7 @@ async fn the_assistant_is_a_user_to_whom_nothing_belongs_and_as_whom_nobody_ente
 
 #[tokio::test]
 async fn who_wrote_for_an_earlier_turn_says_nothing_in_a_later_one() {
-    let puppet = Puppet::new(vec![Ok("from long ago"), Ok("to the last question")]);
+    let puppet = Puppet::new(vec![Err(AnswerError::TooLong), Ok("to the last question")]);
     let app = app_with(&puppet).await;
     let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
     knows(&app, &it).await;
@@ -447,7 +447,7 @@ async fn who_wrote_for_an_earlier_turn_says_nothing_in_a_later_one() {
     assert_eq!(run::all(&app.state).await.unwrap(), 1);
     assert_eq!(vi.reads(&app).await.last().unwrap(), "to the last question");
     // Given to it while the customer still waits: the same.
-    let puppet = Puppet::new(vec![Ok("from long ago"), Ok("in its turn")]);
+    let puppet = Puppet::new(vec![Err(AnswerError::TooLong), Ok("in its turn")]);
     let app = app_with(&puppet).await;
     let it = desk_with_bot(&app, "ada@example.org", "Acme").await;
     knows(&app, &it).await;
