@@ -319,13 +319,10 @@ pub async fn conversation(
     .bind(id)
     .fetch_all(lane.conn())
     .await?;
-    let replies: Vec<(ReplyId, String, String)> =
-        sqlx::query_as("select x.id, x.name, x.text from app.replies x order by x.name limit 200")
-            .fetch_all(lane.conn())
-            .await?;
-    let replies = replies
+    let replies = replies(lane)
+        .await?
         .into_iter()
-        .map(|(id, name, text)| Reply { id, name, text: filled_in(&text, &customer, &head.me, &head.desk) })
+        .map(|r| Reply { text: filled_in(&r.text, &customer, &head.me, &head.desk), ..r })
         .collect();
     let others: Vec<Row> = if head.email.is_empty() {
         Vec::new()
