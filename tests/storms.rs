@@ -1,6 +1,6 @@
 //! The desk under fire: two servers on one database, customers and agents spread over both, while servers and database processes are
 //! killed. What was acknowledged is there once and in order, whoever has a conversation has it alone, and nobody has too many.
-//! `STORM=20 cargo test storms` kills that often.
+//! `STORM=20 cargo test storms` kills that often, and does the other storms at full size.
 
 use std::{
     collections::BTreeMap,
@@ -180,6 +180,12 @@ fn nothing_is_lost_doubled_out_of_order_or_had_by_two_while_servers_and_the_data
             let again = tokio::task::block_in_place(|| Server::start(&folder.0));
             client.servers.lock().unwrap()[slot] = again.address.clone();
             drop(std::mem::replace(&mut servers[slot], again));
+            // The database itself, every third time: a server that finds it gone starts it anew.
+            if n % 3 == 2 {
+                let pid = std::fs::read_to_string(folder.0.join("pg/postmaster.pid")).unwrap_or_default();
+                drop(std::process::Command::new("kill").args(["-KILL", pid.lines().next().unwrap_or("0")]).status());
+                continue;
+            }
             // A process of the database that dies takes all the others along: Postgres starts anew from its log.
             if let Ok(mut conn) = PgConnection::connect(&url).await {
                 let backend: Option<i32> = sqlx::query_scalar(
@@ -251,5 +257,205 @@ fn nothing_is_lost_doubled_out_of_order_or_had_by_two_while_servers_and_the_data
         let doubled: i64 = sqlx::query_scalar(doubled).fetch_one(&mut conn).await.unwrap();
         assert_eq!(doubled, 0);
         assert!(!sent.is_empty());
+    });
+}
+
+/// A workspace with a desk, so many agents with room for one, and the key of a page.
+async fn staff(client: &Client, servers: &[Server; 2], url: &str, many: usize) -> (String, Vec<(String, String)>) {
+    let ada = servers[0].sign_up("ada@example.org");
+    let owner = [("cookie", ada.as_str())];
+    let place = client.ok(&owner, "workspaces/server_fns/make_workspace", &[("name", "Storm")]).await;
+    let place = place.as_str().unwrap().to_owned();
+    let owner = [("cookie", ada.as_str()), ("x-moat-place", place.as_str())];
+    client.ok(&owner, "conversations/server_fns/set_desk", &[("name", "Storm")]).await;
+    client.ok(&owner, "conversations/server_fns/make_widget_key", &[("name", "page")]).await;
+    let mut agents = Vec::new();
+    let mut conn = PgConnection::connect(url).await.unwrap();
+    for n in 0..many {
+        let email = format!("agent{n}@example.org");
+        // All of them sign up from one address.
+        sqlx::query("delete from app.rate_limits").execute(&mut conn).await.unwrap();
+        let cookie = servers[n % 2].sign_up(&email);
+        let made: Uuid = sqlx::query_scalar(
+            "insert into app.workspace_members (workspace_id, user_id, role)
+               select m.workspace_id, u.id, 'project_creator' from app.workspace_members m, app.users u
+                where m.id = $1 and u.email = $2 returning id",
+        )
+        .bind(place.parse::<Uuid>().unwrap())
+        .bind(email)
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+        let (member, name) = (made.to_string(), format!("Agent{n}"));
+        let fields = [("member", member.as_str()), ("name", name.as_str()), ("capacity", "1")];
+        client.ok(&owner, "conversations/server_fns/put_agent", &fields).await;
+        agents.push((cookie, member));
+    }
+    let desk = client.ok(&owner, "conversations/server_fns/read_desk", &[]).await;
+    (desk["keys"][0]["key"].as_str().unwrap().to_owned(), agents)
+}
+
+fn client(servers: &[Server; 2]) -> Client {
+    Client {
+        http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap(),
+        servers: Arc::new(Mutex::new([servers[0].address.clone(), servers[1].address.clone()])),
+        turn: Arc::default(),
+        began: Instant::now(),
+    }
+}
+
+/// Whether this is the storm at full size.
+fn full() -> bool {
+    std::env::var_os("STORM").is_some()
+}
+
+#[test]
+fn many_agents_who_take_the_next_one_at_once_have_one_each_and_none_twice_though_a_server_is_killed() {
+    let (agents, conversations, rounds) = if full() { (50, 1000, 200) } else { (12, 60, 4) };
+    let folder = Folder::new();
+    let mut servers = [Server::start(&folder.0), Server::start(&folder.0)];
+    let url = run(&folder.0, &["db", "url", "--role", "super"]).1.trim().to_owned();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut client = client(&servers);
+    runtime.block_on(async {
+        let (_, agents) = staff(&client, &servers, &url, agents).await;
+        let mut conn = PgConnection::connect(&url).await.unwrap();
+        sqlx::query(
+            "insert into app.conversations (workspace_id, waiting_since)
+               select d.workspace_id, now() - n * interval '1 s' from app.desks d, generate_series(1, $1) n",
+        )
+        .bind(conversations)
+        .execute(&mut conn)
+        .await
+        .unwrap();
+        client.began = Instant::now();
+        for round in 0..rounds {
+            let taking: Vec<_> = agents
+                .iter()
+                .cloned()
+                .map(|(cookie, place)| {
+                    let client = client.clone();
+                    tokio::spawn(async move {
+                        let headers = [("cookie", cookie.as_str()), ("x-moat-place", place.as_str())];
+                        let function = "conversations/server_fns/take_next";
+                        let (status, body) = client.call(&headers, function, &[("place", &place)]).await;
+                        // Refused: the answer to a first try was lost, and they have theirs.
+                        assert!(status == 200 || (status == 409 && body.contains("as many")), "{status} {body}");
+                        let view = [("view", "mine")];
+                        let mine = client.ok(&headers, "conversations/server_fns/list_conversations", &view).await;
+                        let ids: Vec<_> = mine["rows"].as_array().unwrap().iter().map(|row| row["id"].clone()).collect();
+                        assert_eq!(ids.len(), 1, "one each: {mine}");
+                        ids[0].as_str().unwrap().to_owned()
+                    })
+                })
+                .collect();
+            if round == rounds / 2 {
+                servers[1].signal("-KILL");
+                let again = tokio::task::block_in_place(|| Server::start(&folder.0));
+                client.servers.lock().unwrap()[1] = again.address.clone();
+                drop(std::mem::replace(&mut servers[1], again));
+            }
+            let mut taken = Vec::new();
+            for one in taking {
+                taken.push(one.await.unwrap());
+            }
+            let had: std::collections::BTreeSet<_> = taken.iter().collect();
+            assert_eq!(had.len(), agents.len(), "one winner each");
+            // Those who had waited longest, whoever of them has which.
+            let most: i64 = sqlx::query_scalar("select max(c) from (select count(*) as c from app.conversations where claimed_by is not null group by claimed_by) x")
+                .fetch_one(&mut conn)
+                .await
+                .unwrap();
+            assert_eq!(most, 1, "nobody has too many");
+            let giving: Vec<_> = agents
+                .iter()
+                .cloned()
+                .zip(taken)
+                .map(|((cookie, place), id)| {
+                    let client = client.clone();
+                    tokio::spawn(async move {
+                        let headers = [("cookie", cookie.as_str()), ("x-moat-place", place.as_str())];
+                        // Half of them come back to the queue.
+                        let status = if id.as_bytes()[0] % 2 == 0 { "resolved" } else { "waiting" };
+                        let fields = [("conversation", id.as_str()), ("status", status), ("seen", "9999")];
+                        client.ok(&headers, "conversations/server_fns/set_conversation", &fields).await;
+                    })
+                })
+                .collect();
+            for one in giving {
+                one.await.unwrap();
+            }
+            sqlx::query("update app.conversations set status = 'waiting', waiting_since = now(), resolved_at = null where status = 'resolved'")
+                .execute(&mut conn)
+                .await
+                .unwrap();
+        }
+        let claims: i64 = sqlx::query_scalar("select count(*) from app.conversation_messages where content ->> 'text' = 'took this'")
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        assert_eq!(claims, (agents.len() * rounds) as i64, "each claim once");
+    });
+}
+
+#[test]
+fn what_is_sent_until_it_is_acknowledged_is_stored_once_however_many_replies_are_lost() {
+    let (senders, each) = if full() { (10, 1000) } else { (5, 40) };
+    let folder = Folder::new();
+    let servers = [Server::start(&folder.0), Server::start(&folder.0)];
+    let url = run(&folder.0, &["db", "url", "--role", "super"]).1.trim().to_owned();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let client = client(&servers);
+    runtime.block_on(async {
+        let (_, agents) = staff(&client, &servers, &url, senders).await;
+        let mut conn = PgConnection::connect(&url).await.unwrap();
+        sqlx::query("insert into app.conversations (workspace_id) select d.workspace_id from app.desks d, generate_series(1, $1)")
+            .bind(senders as i64)
+            .execute(&mut conn)
+            .await
+            .unwrap();
+        let sending: Vec<_> = agents
+            .into_iter()
+            .enumerate()
+            .map(|(n, (cookie, place))| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    let headers = [("cookie", cookie.as_str()), ("x-moat-place", place.as_str())];
+                    let desk = |function: &str| format!("conversations/server_fns/{function}");
+                    client.ok(&headers, &desk("take_next"), &[("place", &place)]).await;
+                    let mine = client.ok(&headers, &desk("list_conversations"), &[("view", "mine")]).await;
+                    let conversation = mine["rows"][0]["id"].as_str().unwrap();
+                    for m in 0..each {
+                        let (id, text) = (Uuid::new_v4().to_string(), format!("s{n}m{m}"));
+                        let fields = [("conversation", conversation), ("client", &id), ("text", &text), ("seen", "99999")];
+                        // Given up after a while that is different each time: before it is sent, while it is stored, or while it is told.
+                        for wait in 0..m % 4 {
+                            let patience = Duration::from_micros(500 * (wait + 1) as u64 * (1 + m as u64 % 9));
+                            let sent = client.call(&headers, "conversations/server_fns/answer_conversation", &fields);
+                            drop(tokio::time::timeout(patience, sent).await);
+                        }
+                        client.ok(&headers, &desk("answer_conversation"), &fields).await;
+                    }
+                })
+            })
+            .collect();
+        for one in sending {
+            one.await.unwrap();
+        }
+        let (stored, different): (i64, i64) = sqlx::query_as(
+            "select count(*), count(distinct content ->> 'text') from app.conversation_messages where role = 'agent'",
+        )
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+        assert_eq!((stored, different), ((senders * each) as i64, (senders * each) as i64));
+        let wrong: i64 = sqlx::query_scalar(
+            "select count(*) from (select content ->> 'text' as text, row_number() over (partition by conversation_id order by seq) - 1 as n
+               from app.conversation_messages where role = 'agent') x where split_part(text, 'm', 2)::bigint <> n",
+        )
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+        assert_eq!(wrong, 0, "in the order in which they were sent");
     });
 }

@@ -178,7 +178,13 @@ async fn serve(config: Config) -> Result<(), Stop> {
         cause,
     })?;
     let database = Database::open(&config).await?;
-    let outcome = serve_on(listener, config, &database).await;
+    let outcome = match &database.embedded {
+        Some(embedded) => tokio::select! {
+            outcome = serve_on(listener, config, &database) => outcome,
+            () = embedded.keep_running() => Ok(()),
+        },
+        None => serve_on(listener, config, &database).await,
+    };
     database.leave()?;
     outcome
 }

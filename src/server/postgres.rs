@@ -15,6 +15,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use sqlx::{Connection, Executor, postgres::PgConnectOptions};
@@ -101,9 +102,7 @@ impl Embedded {
         if made.is_none() {
             this.init()?;
         }
-        if !this.is_running() {
-            this.run(durability)?;
-        }
+        this.make_run(durability).await?;
         this.prepare().await?;
         Ok(this)
     }
@@ -150,6 +149,34 @@ impl Embedded {
         self.options(SUPERUSER)
     }
 
+    /// Looks each second whether the cluster still takes connections, and starts it anew when its process is gone: whoever killed it
+    /// did not mean us. Until it is dropped.
+    pub async fn keep_running(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // Asked at the door first: pg_ctl is a program to be started each time.
+            if self.answers().await {
+                continue;
+            }
+            match self.run_again() {
+                Ok(true) => tracing::warn!("the embedded database was gone, and has been started anew"),
+                Ok(false) => {}
+                // Its last processes are still ending, as a rule.
+                Err(error) => tracing::warn!(%error, "the embedded database is gone, and does not start yet"),
+            }
+        }
+    }
+
+    /// One after the other with whoever starts or leaves.
+    fn run_again(&self) -> Result<bool, PostgresError> {
+        let starting = lock_file(&self.folder.join("start.lock"))?;
+        starting.lock().map_err(io_at("lock the data folder", &self.folder))?;
+        if self.is_running() {
+            return Ok(false);
+        }
+        self.run(Durability::Fsync).map(|()| true)
+    }
+
     /// Stops the cluster if no other process uses it. Says whether it did.
     pub fn leave(self) -> Result<bool, PostgresError> {
         let starting = lock_file(&self.folder.join("start.lock"))?;
@@ -180,6 +207,29 @@ impl Embedded {
     fn is_running(&self) -> bool {
         let cluster = self.folder.join("pg");
         self.tool("pg_ctl", |c| c.args(["status", "-D"]).arg(&cluster)).is_ok()
+    }
+
+    /// Starts it unless it takes connections. Where the last one was killed, its processes may still be ending, or be dead and not yet
+    /// gone: `pg_ctl` takes them for a cluster that runs, and a new one does not start beside them.
+    async fn make_run(&self, durability: Durability) -> Result<(), PostgresError> {
+        let died = self.folder.join("pg/postmaster.pid").exists();
+        for tries in 0.. {
+            if self.answers().await {
+                break;
+            }
+            match if self.is_running() { Ok(()) } else { self.run(durability) } {
+                Err(error) if !died || tries > 80 => return Err(error),
+                // Connecting says what is wrong.
+                _ if tries > 80 => break,
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody listens behind its door.
+    async fn answers(&self) -> bool {
+        tokio::net::UnixStream::connect(self.socket.join(".s.PGSQL.5432")).await.is_ok()
     }
 
     fn run(&self, durability: Durability) -> Result<(), PostgresError> {
