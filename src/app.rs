@@ -31,6 +31,7 @@ use crate::{
     projects::page::{GuestProject, ProjectPage},
     readers::page::{ReadersOfEvent, ReadersOfProject, ReadersOfThread},
     relay::page::RelayPage,
+    targets::page::FiguresPage,
     threads::page::{Chats, NewChat, OpenChat},
     transfer::page::Transfer,
     ui::{
@@ -133,6 +134,7 @@ pub fn Plain() -> impl IntoView {
                 <Route path=path!("/w/:place/audit/:id/readers") view=ReadersOfEvent ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk") view=Desk ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk/set-up") view=SetUp ssr=SsrMode::Async/>
+                <Route path=path!("/w/:place/desk/figures") view=FiguresPage ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk/relay") view=RelayPage ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk/help") view=Articles ssr=SsrMode::Async/>
                 <Route path=path!("/w/:place/desk/help/:id") view=ArticlePage ssr=SsrMode::Async/>

@@ -8,7 +8,7 @@
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
 //! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`readers`] (who can see
 //! something), [`conversations`] (customers, as the staff has them) and [`widget`] (as they see it themselves), [`bot`] (the assistant that
-//! answers them first) and [`articles`] (what it answers from), [`relay`] (customers who come by other ways), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
+//! answers them first) and [`articles`] (what it answers from), [`relay`] (customers who come by other ways), [`later`] (answers that leave later), [`targets`] (by when customers are answered, and figures), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
 //! [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
@@ -29,12 +29,14 @@ pub mod folders;
 pub mod guide;
 pub mod invitations;
 pub mod json;
+pub mod later;
 pub mod live;
 pub mod projects;
 pub mod readers;
 pub mod relay;
 #[cfg(feature = "ssr")]
 pub mod server;
+pub mod targets;
 pub mod threads;
 pub mod transfer;
 pub mod ui;

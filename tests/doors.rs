@@ -468,3 +468,19 @@ async fn a_browser_is_told_to_come_by_https_alone_where_that_is_the_address() {
 fn what_a_page_still_reads_when_its_reader_has_gone_is_no_fault_of_ours() {
     assert_eq!(moat::server::state::current().map(drop), Err(moat::error::AppError::Unavailable));
 }
+
+#[tokio::test]
+async fn a_form_that_is_nested_without_end_is_refused_and_ends_nothing() {
+    let app = App::new().await;
+    // The parser's own limit counts the fields before, and would go as deep as this is long.
+    let deep = format!("{}b{}=1", "a&".repeat(60_000), "[c]".repeat(60_000));
+    let coded = format!("b{}=1", "%5Bc%5D".repeat(6));
+    for body in [deep, coded] {
+        let request = Request::post("/api/moat/widget/server_fns/begin_visit")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::HOST, "localhost")
+            .body(Body::from(body))
+            .unwrap();
+        assert_eq!(app.send(request).await.status, StatusCode::BAD_REQUEST);
+    }
+}

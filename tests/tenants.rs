@@ -78,6 +78,10 @@ pub const WORLD: &str = "
       ('bc000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ba000000-0000-4000-8000-00000000000a', 'b5000000-0000-4000-8000-00000000000a', 1, '{}', null),
       ('bd000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', 'ba000000-0000-4000-8000-00000000000a', 'b5000000-0000-4000-8000-00000000000a', 2, '{}', now() - interval '8 days'),
       ('bc000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', 'ba000000-0000-4000-8000-00000000000b', 'b5000000-0000-4000-8000-00000000000b', 1, '{}', now());
+    insert into app.later_answers (id, conversation_id, workspace_id, user_id, text, seen, send_at) values
+      ('be000000-0000-4000-8000-00000000000a', 'b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000a', 'of A', 2, now() - interval '1 s'),
+      ('be000000-0000-4000-8000-00000000000d', 'b5000000-0000-4000-8000-00000000000a', 'aa000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-00000000000d', 'of D', 2, now() + interval '1 day'),
+      ('be000000-0000-4000-8000-00000000000b', 'b5000000-0000-4000-8000-00000000000b', 'aa000000-0000-4000-8000-00000000000b', '00000000-0000-4000-8000-00000000000b', 'of B', 2, now() + interval '1 day');
     delete from app.outbox where kind <> 'thread.changed';
     -- What no role is granted, so that the policies that wait behind the grants are tried as well.
     grant delete on app.conversations, app.conversation_messages to authenticated;
@@ -533,12 +537,16 @@ pub static CASES: &[Case] = &[
         ("select from app.replies where text = 'of A'", Some(0)),
     ),
     case_as(
-        "replies.insert_member",
-        (Member, "insert into app.replies (name, text) values ('x', 'x')", 1),
-        (Guest, "insert into app.replies (name, text) values ('x', 'x')", None),
+        "replies.insert_manager",
+        (Owner, "insert into app.replies (name, text) values ('x', 'x')", 1),
+        (Member, "insert into app.replies (name, text) values ('x', 'x')", None),
     ),
-    case("replies.update_member", Member, ("update app.replies set text = 'x'", 1), ("update app.replies set text = 'x'", Some(1))),
-    case("replies.delete_member", Member, ("delete from app.replies", 1), ("delete from app.replies", Some(1))),
+    case_as(
+        "replies.update_manager",
+        (Owner, "update app.replies set text = 'x'", 1),
+        (Member, "update app.replies set text = 'x'", Some(0)),
+    ),
+    case_as("replies.delete_manager", (Owner, "delete from app.replies", 1), (Member, "delete from app.replies", Some(0))),
     case(
         "saved_views.select_member",
         Member,
@@ -557,6 +565,51 @@ pub static CASES: &[Case] = &[
         ("update app.saved_views set query = 'x'", Some(1)),
     ),
     case("saved_views.delete_member", Member, ("delete from app.saved_views", 1), ("delete from app.saved_views", Some(1))),
+    case(
+        "later_answers.select_member",
+        Member,
+        ("select from app.later_answers where text = 'of B'", 1),
+        ("select from app.later_answers where text = 'of A'", Some(0)),
+    ),
+    case_as(
+        "later_answers.insert_own",
+        (
+            Member,
+            "insert into app.later_answers (id, conversation_id, text, seen, send_at) values (gen_random_uuid(), 'b5000000-0000-4000-8000-00000000000b', 'x', 2, now())",
+            1,
+        ),
+        (
+            Guest,
+            "insert into app.later_answers (id, conversation_id, text, seen, send_at) values (gen_random_uuid(), 'b5000000-0000-4000-8000-00000000000b', 'x', 2, now())",
+            None,
+        ),
+    ),
+    case(
+        "later_answers.update_own",
+        Owner,
+        ("update app.later_answers set taken_back_at = now()", 1),
+        ("update app.later_answers set taken_back_at = now()", Some(1)),
+    ),
+    definer("later_answers.select_definer", Job("sweep"), "select where app.send_later_answers(10) = 1"),
+    definer("later_answers.delete_definer", Job("sweep"), "select where app.send_later_answers(10) = 1"),
+    // It can't be said: the place in the conversation is taken.
+    definer(
+        "later_answers.update_definer",
+        Job("sweep"),
+        "with torn as materialized (select app.probe('update app.conversations set last_seq = 0 where id = ''b5000000-0000-4000-8000-00000000000a'' returning status', '') as done),
+              sent as materialized (select app.send_later_answers(10)::text as n from torn)
+         select from sent where app.probe('select count(*)::text from app.later_answers where text = ''of A'' and send_at > now()', n) = '1'",
+    ),
+    definer(
+        "conversation_messages.update_definer",
+        Owner,
+        "select from app.after('insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id) values (''b5000000-0000-4000-8000-00000000000a'', ''aa000000-0000-4000-8000-00000000000a'', 3, ''note'', ''{\"text\": \"x\", \"from\": \"b7000000-0000-4000-8000-00000000000a\"}'', ''00000000-0000-4000-8000-00000000000a''); select app.erase_customer(''b7000000-0000-4000-8000-00000000000a'', false)', 'select count(*)::text from app.conversation_messages where content ? ''from''') n where n = '0'",
+    ),
+    definer(
+        "conversations.delete_definer",
+        Owner,
+        "select from app.after('select app.erase_customer(''b5000000-0000-4000-8000-00000000000a'', false)', 'select count(*)::text from app.conversations where id = ''b5000000-0000-4000-8000-00000000000a''') n where n = '0'",
+    ),
     case_as(
         "relay_secrets.select_manager",
         (Owner, "select name from app.relay_secrets", 1),

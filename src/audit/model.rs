@@ -10,7 +10,7 @@ use crate::{
 pub const EVENTS_PAGE: usize = 50;
 
 /// What can be in the trail: what it is called there, and on screens.
-pub const NOUNS: [(&str, &str); 18] = [
+pub const NOUNS: [(&str, &str); 20] = [
     ("member", "Members"),
     ("invitation", "Invitations"),
     ("offer", "Projects in invitations"),
@@ -24,7 +24,9 @@ pub const NOUNS: [(&str, &str); 18] = [
     ("article", "Help articles"),
     ("relay", "Programs of the desk"),
     ("webhook", "Addresses for answers"),
+    ("reply", "Saved replies"),
     ("visitor", "Blocked customers"),
+    ("customer", "Erased customers"),
     ("security", "Denials"),
     ("session", "Sign-ins"),
     ("account", "Account"),
@@ -231,6 +233,7 @@ impl Event {
             ("widget.changed", _) => "changed a web page of the desk".to_owned(),
             ("widget.removed", _) => format!("removed the web page {} from the desk", self.field("name").1),
             ("visitor.changed", _) if self.new.contains_key("blocked_at") => "blocked a customer".to_owned(),
+            ("customer.removed", _) => "erased a customer".to_owned(),
             ("visitor.changed", _) => "let a customer write again".to_owned(),
             ("session.added", _) => "signed in".to_owned(),
             ("session.changed", _) => "ended a session".to_owned(),

@@ -45,7 +45,7 @@ function uuid() {
 // Takes over a region of a page that was read anew. Lines that are the same stay the elements that they are: focus, selection and
 // what is read aloud stay with them.
 function take(old, fresh) {
-  for (const name of ["data-seen", "data-waiting"]) if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+  for (const name of ["data-seen", "data-waiting", "data-owed", "data-new"]) if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
   const keyed = (node) => node.children.length > 0 && [...node.children].every((child) => child.id);
   if (keyed(fresh) && (keyed(old) || !old.children.length)) {
     const known = new Map([...old.children].map((child) => [child.id, child]));
@@ -68,11 +68,16 @@ function take(old, fresh) {
   }
   if (old.innerHTML === fresh.innerHTML) return;
   // Nobody is interrupted in a word: what they write in is read anew when they leave it.
-  if (old.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) {
+  if (old.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea")) {
     document.activeElement.addEventListener("blur", soon, { once: true });
     return;
   }
-  const focus = old.contains(document.activeElement) && (document.activeElement.getAttribute("href") ?? document.activeElement.textContent);
+  // What is ticked stays so, and names what was on screen when it was.
+  const ticks = [...old.querySelectorAll("li input[type=checkbox]:checked")].map((tick) => [tick.closest("li").id, tick.value]);
+  const ticking = old.contains(document.activeElement) && document.activeElement.matches("li input[type=checkbox]") && document.activeElement.closest("li").id;
+  const boxes = [...old.querySelectorAll("input[type=checkbox]:checked")].filter((box) => !box.closest("li")).map((box) => box.name);
+  const called = (one) => one.dataset.key ?? one.getAttribute("href") ?? (one.type === "checkbox" ? one.name : one.textContent);
+  const focus = !ticking && old.contains(document.activeElement) && called(document.activeElement);
   const open = [...old.querySelectorAll("details")].map((details) => details.open);
   // What was changed here and not sent stays; what was not shows what it is by now.
   const edited = (field) => (field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected) : field.value !== field.defaultValue);
@@ -82,8 +87,17 @@ function take(old, fresh) {
     const field = old.querySelector(`[name="${name}"]:not([type=hidden])`);
     if (field && (!field.options || [...field.options].some((option) => option.value === value))) field.value = value;
   }
+  for (const [line, value] of ticks) {
+    const tick = document.getElementById(line)?.querySelector("input[type=checkbox]");
+    if (tick) [tick.checked, tick.value] = [true, value];
+  }
+  for (const name of boxes) {
+    const box = old.querySelector(`input[type=checkbox][name="${name}"]`);
+    if (box) box.checked = true;
+  }
+  if (ticking) (document.getElementById(ticking)?.querySelector("input[type=checkbox]") ?? log)?.focus();
   [...old.querySelectorAll("details")].forEach((details, n) => (details.open = open[n] ?? false));
-  if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => (one.getAttribute("href") ?? one.textContent) === focus) ?? composer?.elements.text ?? log)?.focus();
+  if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
 }
 
 let over = false; // nothing is read any more: shut out, or signed out with words in the box
@@ -131,6 +145,7 @@ async function readAnew() {
 
 function end(text) {
   over = true;
+  document.dispatchEvent(new Event("moat-ended"));
   hangUp();
   if (visit) {
     lines().replaceChildren();
@@ -151,7 +166,8 @@ function noteSeen() {
 
 const title = document.title;
 function count() {
-  const many = Number(document.getElementById("queue")?.dataset.waiting ?? 0);
+  const { waiting = 0, owed = 0 } = document.getElementById("queue")?.dataset ?? {};
+  const many = Number(waiting) + Number(owed);
   document.title = many ? `(${many}) ${title}` : title;
 }
 
@@ -185,6 +201,7 @@ async function listen() {
     read = Math.max(read, running ? 0 : Date.now());
     clearTimeout(quiet);
     quiet = setTimeout(hangUp, 40000);
+    pass("alive");
   };
   try {
     quiet = setTimeout(hangUp, 40000);
@@ -195,6 +212,8 @@ async function listen() {
     if (!answer.ok) throw new Error(answer.status);
     await refresh();
     stand(true);
+    heads = true;
+    pass("open");
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (;;) {
@@ -204,11 +223,54 @@ async function listen() {
       rest += value;
       const events = rest.split("\n\n");
       rest = events.pop();
-      if (events.some((event) => event.includes("data:"))) soon();
+      if (events.some((event) => event.includes("data:"))) (soon(), pass("event"));
     }
   } finally {
+    pass("end");
+    heads = false;
     clearTimeout(quiet);
     hangUp();
+  }
+}
+
+// The tabs of a desk share a stream: one of them has it, and tells the others that something has happened. Each reads its own page anew.
+// Without locks, as on plain http, each has its own.
+const others = desk && navigator.locks && "BroadcastChannel" in window ? new BroadcastChannel(`moat-desk-${desk.dataset.place}`) : null;
+let heads = false; // the stream is here
+let hear = null; // what this tab does with what it is told
+const pass = (word) => heads && others?.postMessage(word);
+if (others) others.onmessage = ({ data }) => (heads ? data === "who" && pass("open") : data !== "who" && hear?.(data));
+
+// Hears from the tab that has the stream, until this one has it.
+async function share() {
+  let quiet = null;
+  const listening = () => {
+    clearTimeout(quiet);
+    // Silence is no news that nothing has happened.
+    quiet = setTimeout(() => (stand(false), refresh().catch(() => {}), listening()), 40000);
+  };
+  hear = (word) => {
+    if (word === "end") return stand(false);
+    listening();
+    read = Math.max(read, running ? 0 : Date.now());
+    if (word === "open") refresh().then(() => stand(true), () => stand(false));
+    if (word === "event") soon();
+  };
+  const leave = new AbortController();
+  const look = () => idle() && leave.abort();
+  document.addEventListener("visibilitychange", look);
+  listening();
+  others.postMessage("who");
+  try {
+    await navigator.locks.request(`moat-desk-${desk.dataset.place}`, { signal: leave.signal }, () => {
+      hear = null;
+      clearTimeout(quiet);
+      return listen();
+    });
+  } finally {
+    hear = null;
+    clearTimeout(quiet);
+    document.removeEventListener("visibilitychange", look);
   }
 }
 
@@ -220,6 +282,9 @@ const begun = (most) =>
     if (most) setTimeout(go, most);
   });
 
+// Nobody looks at this tab, nor has anybody asked it to tell them of news.
+const idle = () => document.hidden && document.documentElement.dataset.alerts !== "on";
+
 async function keepListening() {
   let wait = 500;
   while (!over) {
@@ -229,9 +294,9 @@ async function keepListening() {
     }
     const from = Date.now();
     // A tab that nobody looks at holds no stream, of which a browser has few; it looks now and then, for the number in its title.
-    if (!document.hidden) await listen().catch(() => {});
+    if (!idle()) await (others ? share() : listen()).catch(() => {});
     if (over) return;
-    if (document.hidden) {
+    if (idle()) {
       stand(false);
       await Promise.race([new Promise((go) => setTimeout(go, 30000)), new Promise((go) => document.addEventListener("visibilitychange", go, { once: true }))]);
       wait = 500;
@@ -265,6 +330,14 @@ const WORDS = {
 const words = (error) =>
   error?.what ?? error?.why ?? (error?.retry_after ? `Too much at once. Try again in ${error.retry_after} s.` : WORDS[error?.error] ?? "This was not sent: the server can't be reached. Try again.");
 
+// Words come back to where they were written. What was typed meanwhile comes after them.
+function backInto(text) {
+  const box = composer?.elements.text;
+  if (!box) return;
+  box.value = box.value ? `${text}\n${box.value}` : text;
+  box.focus();
+}
+
 // Where no region is written anew.
 const place = (form) => (form === composer ? form : document.getElementById("problem") ?? form);
 function complain(form, text) {
@@ -278,6 +351,16 @@ function complain(form, text) {
   }
   box.textContent = text;
 }
+
+// The second click of two is none: what stands under it by now may be another button.
+document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("form[data-send] button") && event.preventDefault());
+
+// Away from this page by a form that the browser sends itself.
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "many" || !composer?.elements.text.value.trim()) return;
+  event.preventDefault();
+  complain(composer, "Send what you wrote, or clear it, before you change others.");
+});
 
 // On screen at once, marked while it is under way. If it was not sent, the words are back where they were typed, under the id that
 // they had: sent again, they are stored once.
@@ -314,9 +397,11 @@ document.addEventListener("submit", async (event) => {
     log.scrollTop = log.scrollHeight;
     field.value = "";
   }
+  let answered = false;
   try {
     await begin();
     const answer = await fetch(form.getAttribute("action"), { method: "POST", headers: headers({ "x-moat-form": "1" }), body, signal: AbortSignal.timeout(20000) });
+    answered = true;
     const said = await answer.json().catch(() => null);
     // Nothing was stored under this id, or another text was: it is spent.
     if (field && answer.status === 409) form.elements.client.value = uuid();
@@ -324,15 +409,19 @@ document.addEventListener("submit", async (event) => {
     if (field) form.elements.client.value = uuid();
     document.dispatchEvent(new Event("moat-begun"));
     if (typeof said === "string" && desk) return location.assign(said);
+    // Taken back: the words are where they were written, before what has been typed since.
+    if (form.dataset.back !== undefined) backInto(form.elements.text.value);
     row?.removeAttribute("data-under-way");
+    // The next answer leaves when answers do.
+    if (form === composer && form.elements.wait) form.elements.wait.selectedIndex = 0;
     await refresh().catch(hangUp);
   } catch (error) {
     row?.remove();
     if (field) {
-      // What was typed meanwhile comes after it.
-      field.value = field.value ? `${text}\n${field.value}` : text;
-      field.focus();
+      backInto(text);
     }
+    // Nobody knows whether it was taken back; its words are not lost with the line.
+    if (form.dataset.back !== undefined && !answered) backInto(form.elements.text.value);
     complain(form, words(error));
     refresh().catch(hangUp);
   } finally {
@@ -376,7 +465,7 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   composer.requestSubmit(composer.querySelector("button"));
 });
 
-document.addEventListener("visibilitychange", () => (document.hidden ? hangUp() : (noteSeen(), soon())));
+document.addEventListener("visibilitychange", () => (idle() ? hangUp() : (noteSeen(), soon())));
 log?.addEventListener("scroll", noteSeen, { passive: true });
 window.addEventListener("online", soon);
 window.addEventListener("offline", hangUp);
@@ -418,6 +507,11 @@ if (open) {
   setInterval(() => document.querySelector(".looking") && soon(), 15000);
 }
 
+// What is about to leave says that it has.
+if (desk) setInterval(() => document.querySelector(".later.soon") && !document.hidden && soon(), 2000);
+// Times on screen go on by themselves.
+if (desk) setInterval(() => !document.hidden && soon(), 60000);
+
 // Whoever has the desk open is there: what they have stays theirs.
 if (desk?.dataset.agent !== undefined && desk) {
   const here = () => fetch("/api/moat/conversations/server_fns/be_here", { method: "POST", headers: headers() }).then((answer) => answer.text()).catch(() => {});
@@ -425,7 +519,13 @@ if (desk?.dataset.agent !== undefined && desk) {
   setInterval(here, 60000);
 }
 
-if (log) log.scrollTop = log.scrollHeight;
+if (log) {
+  log.scrollTop = log.scrollHeight;
+  // Whoever reads the end goes on reading it, whatever grows below.
+  let end = true;
+  log.addEventListener("scroll", () => (end = atEnd()), { passive: true });
+  new ResizeObserver(() => end && (log.scrollTop = log.scrollHeight)).observe(log);
+}
 if (visit && token()) await refresh().catch(() => {});
 count();
 noteSeen();

@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     bot::model::{Bot, Source},
     error::AppError,
-    threads::model::line,
+    later::model::Later,
+    threads::model::{line, message_text},
     types::{
         ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
         ViewId,
@@ -37,10 +38,14 @@ pub enum View {
     /// Where a note names the caller that they have not read.
     #[serde(rename = "mentions")]
     Mentions,
+    /// What the desk's targets want next.
+    #[serde(rename = "due")]
+    Due,
 }
 
 impl View {
-    pub const ALL: [Self; 6] = [Self::Mine, Self::Waiting, Self::Open, Self::Snoozed, Self::Resolved, Self::Mentions];
+    pub const ALL: [Self; 7] =
+        [Self::Mine, Self::Waiting, Self::Due, Self::Open, Self::Snoozed, Self::Resolved, Self::Mentions];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,6 +55,7 @@ impl View {
             Self::Snoozed => "snoozed",
             Self::Resolved => "resolved",
             Self::Mentions => "mentions",
+            Self::Due => "due",
         }
     }
 
@@ -62,6 +68,7 @@ impl View {
             Self::Snoozed => "Put off",
             Self::Resolved => "Resolved",
             Self::Mentions => "Mentions",
+            Self::Due => "Due",
         }
     }
 
@@ -74,6 +81,7 @@ impl View {
             Self::Snoozed => "Nothing is put off.",
             Self::Resolved => "Nothing has been resolved yet.",
             Self::Mentions => "No note that names you is unread.",
+            Self::Due => "Nothing is due. Targets are set where the desk is set up.",
         }
     }
 
@@ -101,6 +109,19 @@ pub struct Narrow {
 }
 
 impl Narrow {
+    /// Without what no text in the database can have.
+    pub fn clean(self) -> Self {
+        let clean = |text: String| text.replace('\0', "");
+        Self {
+            words: clean(self.words),
+            label: clean(self.label),
+            priority: clean(self.priority),
+            agent: clean(self.agent),
+            channel: clean(self.channel),
+            minutes: clean(self.minutes),
+        }
+    }
+
     /// Name and value, as they stand in an address; none of those that are empty.
     pub fn fields(&self) -> Vec<(&'static str, &str)> {
         let all = [
@@ -136,6 +157,10 @@ pub struct QueueRow {
     pub labels: Vec<String>,
     /// Whether something was said to or by the customer that the caller has not read.
     pub unread: bool,
+    /// Seconds until what is due next; less than none: it is late.
+    pub due: Option<i64>,
+    /// The newest message that the customer can read.
+    pub seq: i64,
 }
 
 /// How many there are; [`COUNT_MAX`] stands for that many or more.
@@ -146,6 +171,12 @@ pub struct Counts {
     pub open: i64,
     pub snoozed: i64,
     pub mentions: i64,
+    /// Those for which what was due is past.
+    pub late: i64,
+    /// Those of the caller's whose customers wait for an answer.
+    pub owed: i64,
+    /// Since when the newest waits, and the newest of the caller's own: in milliseconds since 1970, 0 for nobody.
+    pub newest: (i64, i64),
 }
 
 impl Counts {
@@ -156,6 +187,7 @@ impl Counts {
             View::Open => Some(self.open),
             View::Snoozed => Some(self.snoozed),
             View::Mentions => Some(self.mentions),
+            View::Due => Some(self.late),
             View::Resolved => None,
         }
     }
@@ -171,6 +203,8 @@ pub struct Queue {
     pub open: bool,
     /// Whether the caller answers here.
     pub agent: bool,
+    /// Whether they take no new conversations.
+    pub away: bool,
     /// Lists that somebody keeps, by name: the part of an address behind the question mark.
     pub saved: Vec<(ViewId, String, String)>,
     /// What can be narrowed to: everybody who answers, by name, and the labels that are in use.
@@ -213,6 +247,57 @@ pub struct Conversation {
     pub replies: Vec<Reply>,
     /// The same customer's other conversations: by their address.
     pub others: Vec<QueueRow>,
+    /// Seconds until what is due next; less than none: it is late.
+    pub due: Option<i64>,
+    /// Answers that have not left yet.
+    pub later: Vec<Later>,
+    /// Seconds for which an answer waits when nothing else is chosen.
+    pub undo: i32,
+    /// Where the staff goes on with this customer, if this one was joined to another.
+    pub merged: Option<ConversationId>,
+    /// Whether the caller looks after the workspace.
+    pub manages: bool,
+}
+
+/// What can be done with conversations of a list, one or many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    Resolve,
+    /// Until the customer writes.
+    PutOff,
+    /// To the queue, or open again.
+    GiveBack,
+    Label,
+    Urgent,
+    Normal,
+    Block,
+}
+
+impl Change {
+    pub const ALL: [(&str, &str); 7] = [
+        ("resolve", "Resolve"),
+        ("put_off", "Put off until they write"),
+        ("give_back", "Back to the queue"),
+        ("label", "Add the label"),
+        ("urgent", "Make urgent"),
+        ("normal", "Make normal"),
+        ("block", "Block as spam"),
+    ];
+}
+
+/// What came of a change for one conversation: who it is, and why nothing was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    pub id: ConversationId,
+    pub customer: String,
+    pub problem: Option<String>,
+}
+
+/// A conversation as a list names it for a change: its id, and the newest message that was shown of it.
+pub fn ticked(typed: &str) -> Result<(ConversationId, i64), AppError> {
+    let parts = typed.split_once('.').and_then(|(id, seq)| Some((id.parse().ok()?, seq.parse().ok()?)));
+    parts.ok_or_else(|| AppError::invalid("conversations", "Tick conversations of the list."))
 }
 
 /// What somebody can take along from a chat of theirs to the people of a desk.
@@ -230,7 +315,35 @@ pub struct Escalation {
 pub struct Reply {
     pub id: ReplyId,
     pub name: String,
+    /// May be empty where something else is done.
     pub text: String,
+    /// What is done besides, in the same step: labels that are added, how urgent it becomes, and where it goes.
+    pub labels: Vec<String>,
+    pub priority: Option<i16>,
+    pub next: Option<ConversationStatus>,
+    /// Another one once any of it is changed.
+    pub mark: String,
+}
+
+impl Reply {
+    /// Whether it does more than say something.
+    pub fn acts(&self) -> bool {
+        !self.labels.is_empty() || self.priority.is_some() || self.next.is_some()
+    }
+
+    /// What it does besides, in words.
+    pub fn deeds(&self) -> String {
+        let urgency = self.priority.and_then(|n| PRIORITIES.get(usize::try_from(n).ok()?));
+        let next = match self.next {
+            Some(ConversationStatus::Resolved) => Some("resolve".to_owned()),
+            Some(ConversationStatus::Snoozed) => Some("put off until they write".to_owned()),
+            Some(ConversationStatus::Waiting) => Some("give back".to_owned()),
+            _ => None,
+        };
+        let labels = (!self.labels.is_empty()).then(|| format!("label {}", self.labels.join(", ")));
+        let urgency = urgency.map(|name| format!("make {}", name.to_lowercase()));
+        labels.into_iter().chain(urgency).chain(next).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Something that was said, or done.
@@ -250,8 +363,10 @@ pub struct Said {
     pub client: Option<ClientId>,
     /// What the assistant took it from.
     pub sources: Vec<Source>,
-    /// What the assistant would have said, for whoever answers now.
+    /// What the assistant would have said, for whoever answers now; or what an agent would have said later.
     pub draft: bool,
+    /// An answer that was to leave later, and did not: something else had been said by then.
+    pub late: bool,
 }
 
 /// Somebody who answers.
@@ -286,7 +401,7 @@ impl Held {
     pub fn told(self) -> AppError {
         let what = match self {
             Self::Taken => "Somebody else has this conversation now.",
-            Self::News => "Something was said that you had not seen, so nothing was sent. Read it, then go on.",
+            Self::News => "Something was said that you had not seen, so nothing was done. Read it, then go on.",
         };
         AppError::Conflict { what: what.into() }
     }
@@ -380,7 +495,7 @@ pub fn labels(typed: &str) -> Result<Vec<String>, AppError> {
     let mut labels: Vec<String> = Vec::new();
     for word in typed.split([',', '\n', '\r']) {
         let word = word.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        if word.chars().count() > 30 {
+        if word.chars().count() > 30 || word.chars().any(char::is_control) {
             return Err(AppError::invalid("labels", "A label has 30 characters at most."));
         }
         if !word.is_empty() && !labels.contains(&word) {
@@ -391,6 +506,47 @@ pub fn labels(typed: &str) -> Result<Vec<String>, AppError> {
         return Err(AppError::invalid("labels", "A conversation has 20 labels at most."));
     }
     Ok(labels)
+}
+
+/// Words that are sent often, and what is done with them, as a form has them. It has no id yet.
+pub fn reply(name: &str, text: &str, typed: &str, priority: &str, next: &str) -> Result<Reply, AppError> {
+    let text = if text.trim().is_empty() { String::new() } else { message_text(text)? };
+    if text.chars().count() > 8000 {
+        return Err(AppError::invalid("text", "This is longer than 8,000 characters."));
+    }
+    let next = match next {
+        "" => None,
+        "resolved" => Some(ConversationStatus::Resolved),
+        "snoozed" => Some(ConversationStatus::Snoozed),
+        "waiting" => Some(ConversationStatus::Waiting),
+        _ => return Err(AppError::invalid("next", "Choose one of the list.")),
+    };
+    let priority = match priority {
+        "" => None,
+        typed => match typed.parse() {
+            Ok(n @ 0..=3) => Some(n),
+            _ => return Err(AppError::invalid("priority", "There are four: low, normal, high, urgent.")),
+        },
+    };
+    let reply = Reply {
+        id: ReplyId(uuid::Uuid::nil()),
+        name: short_name(name)?,
+        text,
+        labels: labels(typed)?,
+        priority,
+        next,
+        mark: String::new(),
+    };
+    if reply.text.is_empty() && !reply.acts() {
+        return Err(AppError::invalid("text", "Write words, or choose what is done."));
+    }
+    Ok(reply)
+}
+
+/// Under which id kept words are said: the same for whoever does the same twice to what was seen.
+pub fn client_of(conversation: ConversationId, reply: ReplyId, seen: i64) -> ClientId {
+    let mixed = conversation.0.as_u128() ^ reply.0.as_u128().rotate_left(64) ^ (seen as u128).rotate_left(32);
+    ClientId(uuid::Uuid::from_u128(mixed))
 }
 
 /// What stands for somebody in words that are sent often.

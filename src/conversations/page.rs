@@ -1,4 +1,4 @@
-//! The desk: the queue, and the conversation that is open. Forms and links that work by themselves; a script sends them in
+//! The desk: the conversation that is open, beside the queue. Forms and links that work by themselves; a script sends them in
 //! place and reads the page anew when something has happened.
 
 use leptos::{nonce::use_nonce, prelude::*};
@@ -6,13 +6,15 @@ use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
-    model::{COUNT_MAX, Conversation, Narrow, PRIORITIES, Queue, QueueRow, Reply, View, address, waited},
-    parts::{Lines, Standing},
+    model::{Conversation, Narrow, PRIORITIES, QueueRow, Reply, View, address},
+    parts::{Lines, Standing, due},
+    queue::QueueList,
     server_fns::{list_conversations, read_conversation},
 };
 use crate::{
     error::AppError,
-    types::{ClientId, ConversationId, ConversationStatus, MemberId, ViewId},
+    later::model::{Later, WAITS},
+    types::{ClientId, ConversationId, ConversationStatus},
     ui::{
         form::{FormBack, FormError, form_back},
         notice::Failed,
@@ -86,7 +88,7 @@ fn Whole(open: Option<Result<ConversationId, AppError>>) -> impl IntoView {
                 let (agent, pos, is_open) = (queue.agent, queue.pos, conversation.is_some());
                 let pane = match conversation {
                     Some(conversation) => view! { <Talk conversation query=query.clone() agent newest=before.is_none() place=place.clone() draft/> }.into_any(),
-                    None => view! { <p class="quiet nothing">"Choose a conversation, or take the next one that waits."</p> }.into_any(),
+                    None => view! { <h1 class="unseen">"Desk"</h1><p class="quiet nothing">"Choose a conversation, or take the next one that waits."</p> }.into_any(),
                 };
                 view! {
                     <Title text=title/>
@@ -95,8 +97,10 @@ fn Whole(open: Option<Result<ConversationId, AppError>>) -> impl IntoView {
                         <div class="desk-top">
                             <Trail place=place.clone() name here="Desk" manages/>
                             <div class="row">
+                                <a class="link" href=format!("/w/{place}/desk/figures")>"Figures"</a>
                                 <a class="link" href=format!("/w/{place}/desk/help")>"Help articles"</a>
                                 {manages.then(|| view! { <a class="link" href=format!("/w/{place}/desk/set-up")>"Set up"</a> })}
+                                <button type="button" id="alerts" class="button" hidden aria-pressed="false">"Tell me of news"</button>
                                 <Standing/>
                             </div>
                         </div>
@@ -106,6 +110,7 @@ fn Whole(open: Option<Result<ConversationId, AppError>>) -> impl IntoView {
                         </section>
                     </main>
                     <script type="module" src="/desk.js" nonce=use_nonce()></script>
+                    <script type="module" src="/alerts.js" nonce=use_nonce()></script>
                 }.into_any()
             })}
         </Suspense>
@@ -124,177 +129,6 @@ fn NoDesk(place: String, manages: bool, personal: bool) -> impl IntoView {
             }.into_any(),
             (false, false) => view! { <p class="quiet">"This workspace has no desk yet. Its owners and admins can set one up."</p> }.into_any(),
         }}
-    }
-}
-
-#[component]
-fn QueueList(
-    queue: Queue,
-    view: View,
-    narrow: Narrow,
-    /// This list's part of an address.
-    query: String,
-    chosen: Option<ConversationId>,
-    place: String,
-) -> impl IntoView {
-    let refused = form_back(&["take-next", "remove-view"]).and_then(|b| b.error);
-    let base = chosen.map_or(format!("/w/{place}/desk"), |id| format!("/w/{place}/desk/{id}"));
-    let counts = queue.counts;
-    let tab = |one: View| {
-        let many = counts.of(one).map(|n| if n >= COUNT_MAX { format!("{}+", COUNT_MAX - 1) } else { n.to_string() });
-        view! {
-            <a href=format!("{base}?view={}", one.as_str()) aria-current=(one == view).then_some("true")>
-                {one.called()}{many.map(|many| view! { " "<span class="many">{many}</span> })}
-            </a>
-        }
-    };
-    let tabs = View::ALL.map(tab).collect_view();
-    let next = queue.next.map(|after| {
-        view! { <p><a class="button" href=format!("/w/{place}/desk?{query}&after={after}")>"Next page"</a></p> }
-    });
-    let take = queue.agent.then(|| {
-        view! {
-            <form method="post" action=format!("{base}?{query}&do=take-next") data-send="">
-                <input type="hidden" name="place" value=place.clone()/>
-                <button type="submit" class="button primary">"Take the next one"</button>
-            </form>
-        }
-    });
-    let saved = (!queue.saved.is_empty()).then(|| {
-        let one = |(_, name, to): (ViewId, String, String)| {
-            view! { <a href=format!("{base}?{to}") aria-current=(to == query).then_some("true")>{name}</a> }
-        };
-        view! { <nav class="views" aria-label="Saved lists">{queue.saved.clone().into_iter().map(one).collect_view()}</nav> }
-    });
-    let searching = !narrow.words.is_empty();
-    let narrowed = !narrow.fields().is_empty();
-    let empty = if narrowed { "Nothing here fits that." } else { view.empty() };
-    let rows = queue.rows;
-    view! {
-        <aside class="queue" aria-label="Queue">
-            {take}
-            <FormError error=refused fields=&[]/>
-            <Narrower narrow view query=query.clone() base=base.clone() agents=queue.agents labels=queue.labels saved=queue.saved narrowed/>
-            <div id="queue" data-region="" data-waiting=counts.waiting>
-                <nav class="views" aria-label="Views">{tabs}</nav>
-                {saved}
-                {searching.then(|| view! { <p class="quiet">"Found in all conversations, the best first."</p> })}
-                {if rows.is_empty() {
-                    view! { <p class="quiet nothing">{empty}</p> }.into_any()
-                } else {
-                    view! { <ul class="rows">{rows.into_iter().map(|row| queue_row(row, &query, chosen, &place)).collect_view()}</ul> }.into_any()
-                }}
-                {next}
-            </div>
-        </aside>
-    }
-}
-
-/// Searching, narrowing the list, and keeping what it was narrowed to.
-#[component]
-fn Narrower(
-    narrow: Narrow,
-    view: View,
-    query: String,
-    base: String,
-    agents: Vec<(MemberId, String)>,
-    labels: Vec<String>,
-    saved: Vec<(ViewId, String, String)>,
-    narrowed: bool,
-) -> impl IntoView {
-    let more = narrow.fields().iter().any(|(name, _)| *name != "words");
-    let back = form_back(&["save-view"]);
-    let error = back.as_ref().and_then(|b| b.error.clone());
-    let choice = |name: &'static str, label: &'static str, now: String, options: Vec<(String, String)>| {
-        let options = options
-            .into_iter()
-            .map(|(value, called)| view! { <option value=value.clone() selected=value == now>{called}</option> })
-            .collect_view();
-        view! {
-            <div class="narrow-field">
-                <label for=format!("narrow-{name}")>{label}</label>
-                <select id=format!("narrow-{name}") name=name><option value="">"Any"</option>{options}</select>
-            </div>
-        }
-    };
-    let numbered = |(n, name): (usize, &&str)| (n.to_string(), (*name).to_owned());
-    let urgencies = PRIORITIES.iter().enumerate().map(numbered).collect();
-    let labels = labels.into_iter().map(|label| (label.clone(), label)).collect();
-    let agents = agents.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
-    let channels = vec![("web".to_owned(), "Web page".to_owned()), ("relay".to_owned(), "Relay".to_owned())];
-    let waits = [("15", "15 minutes"), ("60", "An hour"), ("240", "4 hours"), ("1440", "A day")]
-        .map(|(value, called)| (value.to_owned(), called.to_owned()))
-        .to_vec();
-    let kept = saved.iter().find(|(_, _, to)| *to == query).map(|(id, name, _)| (*id, name.clone()));
-    let fields = narrow.fields().into_iter().map(|(name, value)| (format!("narrow[{name}]"), value.to_owned()));
-    let fields: Vec<_> = fields.chain([("view".to_owned(), view.as_str().to_owned())]).collect();
-    let keep = match kept {
-        Some((id, name)) => view! {
-            <form method="post" action=format!("{base}?{query}&do=remove-view")>
-                <input type="hidden" name="saved" value=id.to_string()/>
-                <button type="submit" class="button">{format!("Forget “{name}”")}</button>
-            </form>
-        }
-        .into_any(),
-        None => view! {
-            <form method="post" action=format!("{base}?{query}&do=save-view") class="row">
-                <FormError error fields=&[]/>
-                {fields.into_iter().map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view()}
-                <label class="unseen" for="list-name">"Name of this list"</label>
-                <input id="list-name" name="name" required maxlength="40" placeholder="Name of this list"/>
-                <button type="submit" class="button">"Keep"</button>
-            </form>
-        }
-        .into_any(),
-    };
-    view! {
-        <form method="get" action=base.clone() class="narrower" role="search">
-            <input type="hidden" name="view" value=view.as_str()/>
-            <div class="row">
-                <label class="unseen" for="words">"Search conversations"</label>
-                <input id="words" name="words" type="search" value=narrow.words.clone() placeholder="Search" maxlength="200"/>
-                <button type="submit" class="button">"Search"</button>
-            </div>
-            <details class="more" open=more>
-                <summary class="link">"Filter"</summary>
-                {choice("label", "Label", narrow.label.clone(), labels)}
-                {choice("priority", "Priority", narrow.priority.clone(), urgencies)}
-                {choice("agent", "Who has it", narrow.agent.clone(), agents)}
-                {choice("channel", "Channel", narrow.channel.clone(), channels)}
-                {choice("minutes", "Has waited", narrow.minutes.clone(), waits)}
-                <button type="submit" class="button">"Show"</button>
-            </details>
-            {narrowed.then(|| view! { <p><a class="link" href=format!("{base}?view={}", view.as_str())>"Show all again"</a></p> })}
-        </form>
-        {more.then_some(keep)}
-    }
-}
-
-fn queue_row(row: QueueRow, query: &str, chosen: Option<ConversationId>, place: &str) -> impl IntoView {
-    let QueueRow { id, customer, said, status, priority, waiting, agent, mine, labels, unread } = row;
-    let who = match (mine, agent) {
-        (true, _) => Some("You".to_owned()),
-        (false, Some(agent)) => Some(agent),
-        (false, None) => (status != ConversationStatus::Waiting).then(|| status.called().to_owned()),
-    };
-    let urgency = PRIORITIES.get(usize::try_from(priority).unwrap_or(1)).filter(|_| priority != 1);
-    let tags: Vec<String> = urgency.map(|name| (*name).to_owned()).into_iter().chain(labels).collect();
-    let said = said
-        .into_iter()
-        .map(|(hit, text)| if hit { view! { <mark>{text}</mark> }.into_any() } else { text.into_any() })
-        .collect_view();
-    view! {
-        <li id=format!("q-{id}")>
-            <a href=format!("/w/{place}/desk/{id}?{query}") aria-current=(chosen == Some(id)).then_some("page") class:urgent=priority == 3 class:has-news=unread>
-                <span class="top">
-                    <strong>{customer}{unread.then(|| view! { <span class="unseen">", unread"</span> })}</strong>
-                    {waiting.map(|seconds| view! { <span class="waits" title="Since the customer waits for an answer">{waited(seconds)}</span> })}
-                </span>
-                <span class="said">{said}</span>
-                {(!tags.is_empty()).then(|| view! { <span class="tags">{tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect_view()}</span> })}
-                {who.map(|who| view! { <span class="who">{who}</span> })}
-            </a>
-        </li>
     }
 }
 
@@ -330,6 +164,11 @@ fn Talk(
         looking,
         replies,
         others,
+        due: due_in,
+        later,
+        undo,
+        merged,
+        manages,
     } = conversation;
     // The box is filled with a draft of the assistant's, or with words that are sent often: whichever the address names.
     let drafts = messages.iter().filter(|m| m.draft).map(|m| (m.id.to_string(), &m.text));
@@ -337,15 +176,25 @@ fn Talk(
         .chain(replies.iter().map(|r| (r.id.to_string(), &r.text)))
         .find(|(id, _)| Some(id) == draft.as_ref())
         .map(|(_, text)| text.clone());
-    let back = form_back(&["answer-conversation", "ask-on"]);
+    // An answer that was taken back is in the box again.
+    let back = form_back(&["answer-conversation", "ask-on", "take-back"]);
+    // One that had left by then is not: it would be said twice.
+    let (back, gone) = match back {
+        Some(FormBack { form, error: Some(error), .. }) if form == "take-back" => (None, Some(error)),
+        back => (back, None),
+    };
     let refused = form_back(&[
         "take-conversation",
         "set-conversation",
         "hand-conversation",
         "block-customer",
         "describe-conversation",
+        "run-reply",
+        "join-conversation",
+        "erase-customer",
     ])
-    .and_then(|b| b.error);
+    .and_then(|b| b.error)
+    .or(gone);
     let list = format!("/w/{place}/desk?{query}");
     let here = format!("/w/{place}/desk/{id}?{query}");
     let newer = here.clone();
@@ -430,9 +279,87 @@ fn Talk(
         let one = |row: QueueRow| {
             let words: String = row.said.into_iter().map(|(_, text)| text).collect();
             let words = if words.is_empty() { row.status.called().to_owned() } else { format!("{words}, {}", row.status.called()) };
-            view! { <li><a class="link" href=format!("/w/{place}/desk/{}", row.id)>{words}</a></li> }
+            let other = row.id;
+            let named = words.clone();
+            let join = agent.then(|| {
+                let fields = [("conversation", id.to_string()), ("other", other.to_string())];
+                view! {
+                    <form method="post" action=action("join-conversation") data-send="">
+                        {fields.map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view()}
+                        <button type="submit" class="button">"Join to this one"<span class="unseen">{format!(": {named}")}</span></button>
+                    </form>
+                }
+            });
+            view! { <li class="row"><a class="link" href=format!("/w/{place}/desk/{other}")>{words}</a>{join}</li> }
         };
         view! { <div><p class="quiet">"Their other conversations"</p><ul class="plain-list">{others.into_iter().map(one).collect_view()}</ul></div> }
+    });
+    let deeds: Vec<_> = replies.iter().filter(|r| r.acts()).cloned().collect();
+    let macros = (agent && (mine || has.is_none()) && !deeds.is_empty()).then(|| {
+        let one = |r: Reply| {
+            let fields = [
+                ("conversation", id.to_string()),
+                ("reply", r.id.to_string()),
+                ("seen", seen.to_string()),
+                ("mark", r.mark.clone()),
+            ];
+            let says = if r.text.is_empty() { String::new() } else { "say it, ".to_owned() };
+            view! {
+                <li>
+                    <form method="post" action=action("run-reply") class="row" data-send="">
+                        {fields.map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view()}
+                        <button type="submit" class="button">{r.name.clone()}</button>
+                        <span class="quiet">{format!("{says}{}", r.deeds())}</span>
+                    </form>
+                </li>
+            }
+        };
+        view! { <div><p class="quiet">"In one step"</p><ul class="plain-list">{deeds.into_iter().map(one).collect_view()}</ul></div> }
+    });
+    let waits_to_leave = (!later.is_empty()).then(|| {
+        let one = |l: Later| {
+            let back = l.mine.then(|| {
+                let fields = [("answer", l.id.to_string()), ("text", l.text.clone())];
+                view! {
+                    <form method="post" action=action("take-back") data-send="" data-back="">
+                        {fields.map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view()}
+                        <button type="submit" class="button">{if l.left > 60 { "Take back" } else { "Undo" }}</button>
+                    </form>
+                }
+            });
+            let when = if l.stale {
+                "Will not leave: something has been said since".to_owned()
+            } else if l.left > 60 { format!("Leaves {}", l.at) } else { "Leaves in a moment".to_owned() };
+            let by = if l.mine { String::new() } else { format!(", by {}", l.author) };
+            view! {
+                <li id=format!("later-{}", l.id) class="turn mine later" class:soon=l.left <= 60>
+                    <p class="turn-by">{when}{by}</p>
+                    <p class="turn-words">{l.text}</p>
+                    {back}
+                </li>
+            }
+        };
+        view! { <ol class="lines">{later.into_iter().map(one).collect_view()}</ol> }
+    });
+    let erase = manages.then(|| {
+        let all = (!email.is_empty()).then(|| {
+            view! { <p><label><input type="checkbox" name="all" value="true" checked/>{format!(" And everything else of {email}")}</label></p> }
+        });
+        view! {
+            <details class="sure">
+                <summary class="button danger">"Erase this customer"</summary>
+                <form method="post" action=action("erase-customer")>
+                    <input type="hidden" name="conversation" value=id.to_string()/>
+                    <input type="hidden" name="place" value=place.clone()/>
+                    <p class="quiet">"What they said and what was answered goes for good, notes and all. The audit trail keeps who did this and when, and no word of it. If they were blocked, they no longer are."</p>
+                    {all}
+                    <button type="submit" class="button danger">"Erase for good"</button>
+                </form>
+            </details>
+        }
+    });
+    let joined = merged.map(|into| {
+        view! { <p class="quiet">"Joined to "<a class="link" href=format!("/w/{place}/desk/{into}")>"another conversation"</a>"."</p> }
     });
     let others: Vec<_> = colleagues.into_iter().filter(|c| !c.me).collect();
     let hand = (agent && (mine || free) && !others.is_empty()).then(|| {
@@ -465,17 +392,20 @@ fn Talk(
             {(!tags.is_empty()).then(|| view! { <p class="tags">{tags.into_iter().map(|tag| view! { <span class="tag">{tag}</span> }).collect_view()}</p> })}
             <p class="is" class:mine=mine>{is}{blocked.then_some(" They are blocked.")}</p>
             {(!looking.is_empty()).then(|| view! { <p class="looking">{format!("{}.", looking.join(", "))}</p> })}
+            {due(due_in)}
+            {joined}
             {rating.map(|(good, words)| view! { <p class="quiet">{format!("The customer {}{}", if good { "was helped." } else { "was not helped." }, if words.is_empty() { String::new() } else { format!(" “{words}”") })}</p> })}
             {actions}
-            <details class="more"><summary class="button">"More"</summary>{about}<div class="row">{put_off}{hand}{to_bot}{block}</div>{other_talks}</details>
+            <details class="more"><summary class="button">"More"</summary>{about}<div class="row">{put_off}{hand}{to_bot}{block}</div>{macros}{other_talks}{erase}</details>
         </header>
         <div id="problem"><FormError error=refused fields=&[]/></div>
         <p id="earlier" class="earlier" data-region="">
             {earlier.map(|seq| view! { <a class="link" href=format!("{newer}&before={seq}")>"Earlier messages"</a> })}
         </p>
         <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at/>
+        <div id="later" data-region="">{waits_to_leave.filter(|_| newest)}</div>
         {if newest {
-            view! { <Composer id seen agent=agent && !asked asked back draft replies use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
+            view! { <Composer id seen agent=agent && !asked asked back draft replies undo use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
         } else {
             view! { <p class="earlier"><a class="link" href=newer>"Newest messages"</a></p> }.into_any()
         }}
@@ -493,6 +423,8 @@ fn Composer(
     back: Option<FormBack>,
     draft: Option<String>,
     replies: Vec<Reply>,
+    /// Seconds for which an answer waits when nothing else is chosen.
+    undo: i32,
     /// This page with words that are sent often in the box, but for their id.
     use_at: String,
     action: String,
@@ -500,6 +432,12 @@ fn Composer(
     let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
     let (text, client) = (typed("text"), typed("client"));
     let text = if text.is_empty() { draft.unwrap_or_default() } else { text };
+    let wait = typed("wait");
+    let now = if undo > 0 { format!("in {undo} seconds") } else { "now".to_owned() };
+    let waits = std::iter::once((undo.to_string(), now))
+        .chain(WAITS.map(|(value, called)| (value.to_owned(), called.to_owned())));
+    let waits: Vec<_> = waits.collect();
+    let replies: Vec<_> = replies.into_iter().filter(|r| !r.text.is_empty()).collect();
     let error = back.as_ref().and_then(|b| b.error.clone());
     let words = match (agent, asked) {
         (true, _) => "Your answer",
@@ -523,6 +461,12 @@ fn Composer(
                         <summary class="button">"Saved replies"</summary>
                         <ul class="plain-list">{replies.into_iter().map(|r| view! { <li><a class="link" href=format!("{use_at}{}", r.id) data-draft=r.text>{r.name}</a></li> }).collect_view()}</ul>
                     </details>
+                })}
+                {agent.then(|| view! {
+                    <label class="unseen" for="wait">"When it leaves"</label>
+                    <select id="wait" name="wait">
+                        {waits.into_iter().map(|(value, called)| view! { <option value=value.clone() selected=value == wait>{called}</option> }).collect_view()}
+                    </select>
                 })}
                 {(agent || asked).then(|| view! { <button type="submit" class="button primary">"Send"</button> })}
                 {(!asked).then(|| view! { <button type="submit" class="button" name="note" value="true">"Keep as a note"</button> })}

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::model::Said;
-use crate::types::ConversationRole;
+use crate::{targets::model::span, types::ConversationRole};
 
 /// What was said, oldest first. Each line has an id, by which a script that reads the page anew knows what it has already.
 #[component]
@@ -28,12 +28,17 @@ pub fn Lines(
 }
 
 fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl IntoView {
-    let Said { id, role, author, text, at, mine, client, sources, draft, .. } = said;
+    let Said { id, role, author, text, at, mine, client, sources, draft, late, .. } = said;
     if role == ConversationRole::System {
         return view! { <li id=format!("m-{id}") class="turn deed">{format!("{author} {text}")}" "<time>{at}</time></li> }
             .into_any();
     }
     let aside = role == ConversationRole::Note;
+    let kind = match (late, draft) {
+        (true, _) => ", not sent when its time came",
+        (false, true) => ", a draft for you",
+        (false, false) => ", note for the team",
+    };
     let who = match role {
         _ if mine => "You".to_owned(),
         ConversationRole::Customer => customer.to_owned(),
@@ -41,7 +46,7 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
     };
     view! {
         <li id=format!("m-{id}") class="turn" class:mine=mine class:aside=aside data-client=client.map(|id| id.to_string())>
-            <p class="turn-by">{who}{aside.then_some(if draft { ", a draft for you" } else { ", note for the team" })}" "<time>{at}</time></p>
+            <p class="turn-by">{who}{aside.then_some(kind)}" "<time>{at}</time></p>
             <p class="turn-words">{text.clone()}</p>
             {(!sources.is_empty()).then(|| view! {
                 <p class="turn-from">
@@ -56,6 +61,14 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
         </li>
     }
     .into_any()
+}
+
+/// By when something is due, or since when it is late.
+pub fn due(seconds: Option<i64>) -> impl IntoView {
+    seconds.map(|left| {
+        let words = if left < 0 { format!("Late by {}", span(left)) } else { format!("Due in {}", span(left)) };
+        view! { <span class="due" class:late=left.is_negative()>{words}</span> }
+    })
 }
 
 /// Whether what one sees is up to date; the script keeps it. Without one it says nothing.

@@ -1,6 +1,6 @@
 use leptos::prelude::*;
 
-use super::model::{Conversation, Desk, Escalation, Narrow, Queue, Reply, View};
+use super::model::{Change, Changed, Conversation, Desk, Escalation, Narrow, Queue, Reply, View};
 use crate::{
     error::AppError,
     types::{
@@ -17,7 +17,7 @@ pub async fn list_conversations(
 ) -> Result<Queue, AppError> {
     use super::sql;
     use crate::server::lanes;
-    let narrow = Narrow { words: narrow.words.replace('\0', ""), label: narrow.label.replace('\0', ""), ..narrow };
+    let narrow = narrow.clean();
     let mut lane = lanes::workspace().await?;
     let queue = sql::queue(&mut lane, view, &narrow, after.as_deref()).await?;
     lane.commit().await?;
@@ -68,7 +68,7 @@ pub async fn take_next(place: PlaceId) -> Result<Option<ConversationId>, AppErro
 
 /// Sends an answer, or keeps a note for the staff. `seen` is the newest message that its writer had before them: an answer to
 /// less than what was said is held, and so is one in a conversation that somebody else has. `client` is made by whoever asks, so
-/// that sending twice stores once.
+/// that sending twice stores once. With `wait`, seconds, it leaves that much later, if by then nothing else has been said.
 #[server]
 pub async fn answer_conversation(
     conversation: ConversationId,
@@ -76,24 +76,155 @@ pub async fn answer_conversation(
     text: String,
     #[server(default)] seen: i64,
     #[server(default)] note: bool,
+    #[server(default)] wait: u32,
 ) -> Result<(), AppError> {
     use super::sql;
     use crate::{
+        later,
         server::{lanes, state},
         threads::model::message_text,
     };
     let text = message_text(&text)?;
+    if wait > later::model::LATEST {
+        return Err(AppError::invalid("wait", "An answer can wait for 90 days at most."));
+    }
     let mut lane = lanes::acting().await?;
-    let sent = sql::answer(&mut lane, conversation, client, &text, seen, note).await?;
+    let held = if wait > 0 && !note {
+        later::sql::keep(&mut lane, conversation, client, &text, seen, wait).await?
+    } else {
+        sql::answer(&mut lane, conversation, client, &text, seen, note).await?.err()
+    };
     sql::look(&mut lane, conversation, seen, false).await?;
     lane.commit().await?;
     let state = state::current()?;
     state.hub.wake();
     state.due.notify_one();
-    match sent {
-        Ok(_) => Ok(()),
-        Err(held) => Err(held.told()),
+    held.map_or(Ok(()), |held| Err(held.told()))
+}
+
+/// Says words that are kept, and does what is kept with them, all or nothing: labels, how urgent it is, where it goes. `seen` as for
+/// an answer; `mark`: which form of the reply was on screen. Doing the same twice to what was seen says it once.
+#[server]
+pub async fn run_reply(
+    conversation: ConversationId,
+    reply: ReplyId,
+    #[server(default)] seen: i64,
+    mark: String,
+) -> Result<(), AppError> {
+    use super::{model, sql};
+    use crate::{
+        later,
+        server::{lanes, state},
+    };
+    let mut lane = lanes::acting().await?;
+    let (reply, subject, priority, mut labels) = sql::reply_for(&mut lane, reply, conversation).await?;
+    if reply.mark != mark {
+        return Err(AppError::Conflict { what: "This saved reply has been changed. Read it, then go on.".into() });
     }
+    let client = model::client_of(conversation, reply.id, seen);
+    let mut held = None;
+    if !reply.text.is_empty() {
+        // What goes somewhere else is said first: a customer does not read that it is resolved before they read why.
+        let wait = if reply.next.is_some() { 0 } else { sql::undo(&mut lane).await? };
+        if wait > 0 {
+            held = later::sql::keep(&mut lane, conversation, client, &reply.text, seen, wait).await?;
+        } else {
+            match sql::answer(&mut lane, conversation, client, &reply.text, seen, false).await? {
+                Ok(_) => {}
+                Err(why) => held = Some(why),
+            }
+        }
+    }
+    if held.is_none() && (!reply.labels.is_empty() || reply.priority.is_some()) {
+        labels.extend(reply.labels.into_iter().filter(|label| !labels.contains(label)).collect::<Vec<_>>());
+        let labels = model::labels(&labels.join(","))?;
+        sql::describe(&mut lane, conversation, &subject, reply.priority.unwrap_or(priority), &labels).await?;
+    }
+    if let (None, Some(next)) = (held, reply.next) {
+        held = sql::set(&mut lane, conversation, next, None, seen).await?;
+    }
+    // Half of it is none of it.
+    if let Some(held) = held {
+        return Err(held.told());
+    }
+    sql::look(&mut lane, conversation, seen, false).await?;
+    lane.commit().await?;
+    let state = state::current()?;
+    state.hub.wake();
+    state.due.notify_one();
+    Ok(())
+}
+
+/// Does one thing with many conversations, each by itself, and says what came of each. `conversations`: id and newest message that
+/// was shown, with a dot between them, 50 at most. `label`: for that alone.
+#[server]
+pub async fn change_conversations(
+    #[server(default)] conversations: Vec<String>,
+    change: Change,
+    #[server(default)] label: String,
+) -> Result<Vec<Changed>, AppError> {
+    use super::{
+        bulk,
+        model::{self, QUEUE_PAGE},
+    };
+    use crate::server::state;
+    let ticked = conversations.iter().map(|one| model::ticked(one)).collect::<Result<Vec<_>, _>>()?;
+    if ticked.is_empty() || ticked.len() > QUEUE_PAGE {
+        return Err(AppError::invalid("conversations", "Tick conversations of the list, 50 at most."));
+    }
+    let labels = model::labels(&label)?;
+    if change == Change::Label && labels.is_empty() {
+        return Err(AppError::invalid("label", "Write the label."));
+    }
+    let mut told = Vec::new();
+    for (id, seen) in ticked {
+        told.push(bulk::change(id, seen, change, &labels).await?);
+    }
+    state::current()?.hub.wake();
+    Ok(told)
+}
+
+/// Joins another conversation of the same customer to this one: what was said there stands here as a note, and it is resolved.
+#[server]
+pub async fn join_conversation(conversation: ConversationId, other: ConversationId) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::acting().await?;
+    let held = sql::join(&mut lane, other, conversation).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    held.map_or(Ok(()), |held| Err(held.told()))
+}
+
+/// Forgets a customer and everything that they said: this conversation, and with `all` those of the same address. Goes to the desk of
+/// `place`, which is the caller's own.
+#[server]
+pub async fn erase_customer(
+    conversation: ConversationId,
+    place: PlaceId,
+    #[server(default)] all: bool,
+) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::erase(&mut lane, conversation, all).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    leptos_axum::redirect(&format!("/w/{place}/desk"));
+    Ok(())
+}
+
+/// Whether the caller takes new conversations: who is away is given none.
+#[server]
+pub async fn set_available(#[server(default)] available: bool) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, state};
+    let mut lane = lanes::acting().await?;
+    sql::set_available(&mut lane, available).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
 }
 
 /// Resolves a conversation, gives it back, to the queue or to the assistant, or puts it off: for `hours`, or until the customer says something.
@@ -254,18 +385,22 @@ pub async fn list_replies() -> Result<Vec<Reply>, AppError> {
     Ok(replies)
 }
 
-/// Keeps words under a name; what was kept there is replaced.
+/// Keeps words, and what is done besides, under a name; what was kept there is replaced. `priority`: 0 to 3, or nothing. `next`: where
+/// the conversation goes then, or nothing.
 #[server]
-pub async fn put_reply(name: String, text: String) -> Result<(), AppError> {
+pub async fn put_reply(
+    name: String,
+    #[server(default)] text: String,
+    #[server(default)] labels: String,
+    #[server(default)] priority: String,
+    #[server(default)] next: String,
+) -> Result<(), AppError> {
     use super::{model, sql};
-    use crate::{server::lanes, threads::model::message_text};
-    let name = model::short_name(&name)?;
-    let text = message_text(&text)?;
-    if text.chars().count() > 8000 {
-        return Err(AppError::invalid("text", "This is longer than 8,000 characters."));
-    }
-    let mut lane = lanes::acting().await?;
-    sql::put_reply(&mut lane, &name, &text).await?;
+    use crate::server::lanes;
+    let reply = model::reply(&name, &text, &labels, &priority, &next)?;
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
+    sql::put_reply(&mut lane, &reply).await?;
     lane.commit().await
 }
 
@@ -273,7 +408,8 @@ pub async fn put_reply(name: String, text: String) -> Result<(), AppError> {
 pub async fn remove_reply(reply: ReplyId) -> Result<(), AppError> {
     use super::sql;
     use crate::server::lanes;
-    let mut lane = lanes::acting().await?;
+    let mut lane = lanes::changing().await?;
+    crate::workspaces::sql::managed(&mut lane).await?;
     sql::remove_reply(&mut lane, reply).await?;
     lane.commit().await
 }

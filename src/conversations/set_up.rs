@@ -9,9 +9,10 @@ use super::{
 use crate::{
     bot::model::Bot,
     error::AppError,
+    targets::page::TargetsForm,
     types::MemberId,
     ui::{
-        form::{Field, FormBack, FormError, Paragraph, form_back},
+        form::{Choice, Field, FormBack, FormError, Paragraph, form_back},
         notice::Failed,
     },
     workspaces::page::{place, with_workspace},
@@ -76,20 +77,29 @@ fn Parts(
                 <button type="submit" class="button primary">{if there { "Save" } else { "Open the desk" }}</button>
             </form>
         </section>
-        {desk.map(|desk| view! { <Replies back=replies action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot action=action("set-bot")/><People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action/> })}
+        {desk.map(|desk| view! { <TargetsForm action=action("set-targets")/><Replies back=replies action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot action=action("set-bot")/><People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action/> })}
     }
 }
 
 #[component]
 fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Send + 'static) -> impl IntoView {
     let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
-    let (name, text) = (typed("name"), typed("text"));
+    let (name, text, labels) = (typed("name"), typed("text"), typed("labels"));
+    let (priority, next) = (typed("priority"), typed("next"));
     let error = back.as_ref().and_then(|b| b.error.clone());
+    let acts = !labels.is_empty() || !priority.is_empty() || !next.is_empty();
     let put = action("put-reply");
+    let urgencies = vec![("", "As it is"), ("0", "Low"), ("1", "Normal"), ("2", "High"), ("3", "Urgent")];
+    let ways = vec![
+        ("", "Nothing"),
+        ("resolved", "Resolve"),
+        ("snoozed", "Put off until they write"),
+        ("waiting", "Give back to the queue"),
+    ];
     view! {
         <section>
             <h2>"Saved replies"</h2>
-            <p>"Words that are sent often. Agents find them below the box, or by typing / into it."</p>
+            <p>"Words that are sent often. Agents find them below the box, or by typing / into it. With labels, a priority or a next step they are done in one go, under “More”."</p>
             <Suspense>
                 {
                     let action = action.clone();
@@ -98,7 +108,7 @@ fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Sen
                             Ok(replies) => {
                                 let one = move |r: Reply| view! {
                                     <li>
-                                        <div><p>{r.name.clone()}</p><p class="quiet">{r.text}</p></div>
+                                        <div><p>{r.name.clone()}</p><p class="quiet">{r.text.clone()}</p>{r.acts().then(|| view! { <p class="quiet">{format!("Then: {}", r.deeds())}</p> })}</div>
                                         <form method="post" action=action("remove-reply")>
                                             <input type="hidden" name="reply" value=r.id.to_string()/>
                                             <button type="submit" class="button" aria-label=format!("Remove {}", r.name)>"Remove"</button>
@@ -113,9 +123,15 @@ fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Sen
                 }
             </Suspense>
             <form method="post" action=put>
-                <FormError error=error.clone() fields=&["name", "text"]/>
-                <Field name="name" id="reply-name" label="Short name" value=name hint="A name that is there already gets the new words." error=error.clone()/>
-                <Paragraph name="text" label="Words" rows="3" hint="{{customer}}, {{agent}} and {{desk}} are filled in." value=text error/>
+                <FormError error=error.clone() fields=&["name", "text", "labels", "priority", "next"]/>
+                <Field name="name" id="reply-name" label="Short name" value=name hint="What is kept under this name already is replaced, with all that it does." error=error.clone()/>
+                <Paragraph name="text" label="Words" rows="3" hint="{{customer}}, {{agent}} and {{desk}} are filled in. May be empty where something else is done." value=text error=error.clone()/>
+                <details class="more" open=acts>
+                    <summary class="link">"What else it does"</summary>
+                    <Field name="labels" id="reply-labels" label="Add labels" required=false value=labels hint="Commas between them." error=error.clone()/>
+                    <Choice name="priority" label="Priority" options=urgencies value=priority error=error.clone()/>
+                    <Choice name="next" label="Then" options=ways value=next error/>
+                </details>
                 <button type="submit" class="button primary">"Keep"</button>
             </form>
         </section>

@@ -5,7 +5,7 @@ use super::model::{
 use crate::{
     bot::{self, model::Source},
     error::AppError,
-    live,
+    later, live,
     server::lanes::{ServiceLane, UserLane},
     threads::snippet,
     types::{
@@ -30,6 +30,8 @@ struct Row {
     key: String,
     labels: Vec<String>,
     unread: bool,
+    due: Option<i64>,
+    seq: i64,
 }
 
 /// Lines from `$from`, those of which `$which` holds, as `$order` says. What they are narrowed to is $5 to $9.
@@ -41,7 +43,8 @@ macro_rules! lines {
             " as said, t.status, t.priority, extract(epoch from now() - t.waiting_since)::bigint as waiting, a.name as agent,
                     coalesce(t.claimed_by = (select auth.uid()), false) as mine, ",
             $key,
-            " as key, t.labels, coalesce(last.seq > coalesce(r.seq, 0), false) as unread
+            " as key, t.labels, coalesce(last.seq > coalesce(r.seq, 0), false) as unread,
+                    extract(epoch from t.due_at - now())::bigint as due, coalesce(last.seq, 0) as seq
                from ",
             $from,
             " left join app.agents a on a.user_id = t.claimed_by
@@ -103,6 +106,14 @@ const MENTIONS: &str = listed!(
     "t.id in (select x.conversation_id from app.readings x where x.user_id = (select auth.uid()) and x.mentioned > x.seq)
        and $2::smallint is null and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
 );
+const DUE: &str = lines!(
+    "last.text",
+    "(extract(epoch from t.due_at) * 1000000)::bigint::text",
+    "app.conversations t",
+    "t.due_at is not null and $2::smallint is null
+       and ($1::bigint is null or (t.due_at, t.id) > (to_timestamp($1 / 1000000.0), $3))",
+    "t.due_at, t.id"
+);
 /// $10: the words, $11: how many are looked for before they are narrowed.
 const FOUND: &str = lines!(
     "coalesce(left(h.content ->> 'text', 200000), last.text)",
@@ -137,6 +148,7 @@ pub async fn queue(lane: &mut UserLane, view: View, narrow: &Narrow, after: Opti
         View::Snoozed => SNOOZED,
         View::Resolved => RESOLVED,
         View::Mentions => MENTIONS,
+        View::Due => DUE,
     };
     // What is no number or id narrows to nothing that anybody could have chosen: it is left out.
     let query = sqlx::query_as(text)
@@ -158,8 +170,8 @@ pub async fn queue(lane: &mut UserLane, view: View, narrow: &Narrow, after: Opti
     let next = rows.last().filter(|_| more).map(|row| cursor(&row.key, row.id));
     let terms = snippet::terms(&narrow.words);
     let rows = rows.into_iter().map(|row| row.shown(&terms)).collect();
-    let Desks { counts, open, agent, saved, agents, labels } = desks(lane).await?;
-    Ok(Queue { rows, counts, next, open, agent, saved, agents, labels, pos })
+    let Desks { counts, open, agent, away, saved, agents, labels } = desks(lane).await?;
+    Ok(Queue { rows, counts, next, open, agent, away, saved, agents, labels, pos })
 }
 
 impl Row {
@@ -176,6 +188,8 @@ impl Row {
             mine: self.mine,
             labels: self.labels,
             unread: self.unread,
+            due: self.due,
+            seq: self.seq,
         }
     }
 }
@@ -185,6 +199,7 @@ struct Desks {
     counts: Counts,
     open: bool,
     agent: bool,
+    away: bool,
     saved: Vec<(ViewId, String, String)>,
     agents: Vec<(MemberId, String)>,
     labels: Vec<String>,
@@ -192,8 +207,14 @@ struct Desks {
 
 /// How many there are in each view, whether there is a desk, whether the caller answers there, and what lists can be narrowed to.
 async fn desks(lane: &mut UserLane) -> Result<Desks, AppError> {
-    type Found =
-        ((i64, i64, i64, i64, i64), bool, bool, Vec<(ViewId, String, String)>, Vec<(MemberId, String)>, Vec<String>);
+    type Found = (
+        (i64, i64, i64, i64, i64, i64, i64, i64, i64),
+        bool,
+        Option<bool>,
+        Vec<(ViewId, String, String)>,
+        Vec<(MemberId, String)>,
+        Vec<String>,
+    );
     let found: sqlx::types::Json<Found> = sqlx::query_scalar(
         "select jsonb_build_array(
            jsonb_build_array(
@@ -201,9 +222,15 @@ async fn desks(lane: &mut UserLane) -> Result<Desks, AppError> {
              (select count(*) from (select from app.conversations t where t.status = 'waiting' limit $1) few),
              (select count(*) from (select from app.conversations t where t.status in ('bot', 'waiting', 'claimed') limit $1) few),
              (select count(*) from (select from app.conversations t where t.status = 'snoozed' limit $1) few),
-             (select count(*) from (select from app.readings r where r.user_id = (select auth.uid()) and r.mentioned > r.seq limit $1) few)),
+             (select count(*) from (select from app.readings r where r.user_id = (select auth.uid()) and r.mentioned > r.seq limit $1) few),
+             (select count(*) from (select from app.conversations t where t.due_at < now() limit $1) few),
+             (select count(*) from app.conversations t where t.claimed_by = (select auth.uid()) and t.waiting_since is not null),
+             -- What began to wait last was said last, as a rule: fifty are enough, where thousands wait.
+             (select coalesce(max(extract(epoch from n.waiting_since) * 1000), 0)::bigint from (
+                select t.waiting_since from app.conversations t where t.status = 'waiting' order by t.active_at desc, t.id desc limit 50) n),
+             (select coalesce(max(extract(epoch from t.waiting_since) * 1000), 0)::bigint from app.conversations t where t.claimed_by = (select auth.uid()))),
            exists (select from app.desks d),
-           exists (select from app.agents a where a.user_id = (select auth.uid())),
+           (select a.available from app.agents a where a.user_id = (select auth.uid())),
            (select coalesce(jsonb_agg(jsonb_build_array(v.id, v.name, v.query) order by v.name), '[]')
               from (select x.id, x.name, x.query from app.saved_views x order by x.name limit 50) v),
            (select coalesce(jsonb_agg(jsonb_build_array(n.id, n.name) order by lower(n.name)), '[]') from (
@@ -217,9 +244,9 @@ async fn desks(lane: &mut UserLane) -> Result<Desks, AppError> {
     .bind(COUNT_MAX)
     .fetch_one(lane.conn())
     .await?;
-    let ((mine, waiting, open, snoozed, mentions), desk, agent, saved, agents, labels) = found.0;
-    let counts = Counts { mine, waiting, open, snoozed, mentions };
-    Ok(Desks { counts, open: desk, agent, saved, agents, labels })
+    let ((mine, waiting, open, snoozed, mentions, late, owed, new, own), desk, here, saved, agents, labels) = found.0;
+    let counts = Counts { mine, waiting, open, snoozed, mentions, late, owed, newest: (new, own) };
+    Ok(Desks { counts, open: desk, agent: here.is_some(), away: here == Some(false), saved, agents, labels })
 }
 
 type Line = (
@@ -232,6 +259,7 @@ type Line = (
     Option<bool>,
     ClientId,
     Option<sqlx::types::Json<Vec<Source>>>,
+    bool,
     bool,
 );
 
@@ -259,6 +287,10 @@ pub async fn conversation(
         rating_words: String,
         desk: String,
         me: String,
+        due: Option<i64>,
+        undo: i32,
+        merged: Option<ConversationId>,
+        manages: bool,
     }
     let head: Head =
         sqlx::query_as(
@@ -267,7 +299,9 @@ pub async fn conversation(
                     exists (select from app.visitors v where v.id = t.visitor_id and v.blocked_at is not null) as blocked,
                     t.handovers < 2 and t.bot_user_id is not null and exists (select from app.desks d where d.bot) as bot,
                     coalesce(t.asked_by = (select auth.uid()), false) as asked, t.subject, t.priority, t.labels, t.rating, t.rating_words, coalesce((select d.name from app.desks d), '') as desk,
-                    app.my_name(t.workspace_id) as me
+                    app.my_name(t.workspace_id) as me, extract(epoch from t.due_at - now())::bigint as due,
+                    coalesce((select d.undo_seconds from app.desks d), 0) as undo, t.merged_into as merged,
+                    (select app.managed_org()) is not null as manages
                from app.conversations t
                left join app.agents a on a.user_id = t.claimed_by
                left join app.workspace_members m on m.user_id = t.claimed_by
@@ -280,7 +314,7 @@ pub async fn conversation(
         "select m.id, m.seq, m.role, m.author_name, m.content ->> 'text',
                 to_char(m.created_at at time zone (select app.zone($3)),
                         case when (m.created_at at time zone (select app.zone($3)))::date = (now() at time zone (select app.zone($3)))::date then 'HH24:MI' else 'FMDD Mon, HH24:MI' end), m.author_id = (select auth.uid()),
-                m.client_id, m.content -> 'sources', m.content ? 'draft'
+                m.client_id, m.content -> 'sources', m.content ? 'draft', m.content ? 'late'
            from app.conversation_messages m
           where m.conversation_id = $1 and ($2::bigint is null or m.seq < $2) order by m.seq desc limit $4",
     )
@@ -291,7 +325,7 @@ pub async fn conversation(
     .fetch_all(lane.conn())
     .await?
     .into_iter()
-    .map(|(id, seq, role, author, text, at, mine, client, sources, draft): Line| Said {
+    .map(|(id, seq, role, author, text, at, mine, client, sources, draft, late): Line| Said {
         id,
         seq,
         role,
@@ -302,6 +336,7 @@ pub async fn conversation(
         client: Some(client).filter(|_| mine == Some(true)),
         sources: sources.map(|json| json.0).unwrap_or_default(),
         draft,
+        late,
     })
     .collect();
     let seen = messages.first().map_or(0, |message| message.seq);
@@ -329,7 +364,8 @@ pub async fn conversation(
     } else {
         sqlx::query_as(
             "select t.id, t.customer_name as name, t.customer_email as email, nullif(t.subject, '') as said, t.status, t.priority,
-                    null::bigint as waiting, null::text as agent, false as mine, '' as key, t.labels, false as unread
+                    null::bigint as waiting, null::text as agent, false as mine, '' as key, t.labels, false as unread,
+                    null::bigint as due, t.last_seq as seq
                from app.conversations t where t.customer_email = $1 and t.id <> $2 order by t.active_at desc, t.id desc limit 20",
         )
         .bind(&head.email)
@@ -337,6 +373,7 @@ pub async fn conversation(
         .fetch_all(lane.conn())
         .await?
     };
+    let later = later::sql::of(lane, id, zone).await?;
     Ok(Conversation {
         id,
         customer,
@@ -358,6 +395,11 @@ pub async fn conversation(
         looking,
         replies,
         others: others.into_iter().map(|row| row.shown(&[])).collect(),
+        due: head.due,
+        later,
+        undo: head.undo,
+        merged: head.merged,
+        manages: head.manages,
     })
 }
 
@@ -486,20 +528,50 @@ pub async fn describe(
 
 /// Words that are sent often, by name.
 pub async fn replies(lane: &mut UserLane) -> Result<Vec<Reply>, AppError> {
-    let rows: Vec<(ReplyId, String, String)> =
-        sqlx::query_as("select x.id, x.name, x.text from app.replies x order by x.name limit 200")
-            .fetch_all(lane.conn())
-            .await?;
-    Ok(rows.into_iter().map(|(id, name, text)| Reply { id, name, text }).collect())
+    type Row = (ReplyId, String, String, Vec<String>, Option<i16>, Option<ConversationStatus>, String);
+    let rows: Vec<Row> = sqlx::query_as(
+        "select x.id, x.name, x.text, x.labels, x.priority, nullif(x.next, ''),
+                md5(jsonb_build_array(x.text, x.labels, x.priority, x.next)::text)
+           from app.replies x order by x.name limit 200",
+    )
+    .fetch_all(lane.conn())
+    .await?;
+    let shown = |(id, name, text, labels, priority, next, mark)| Reply { id, name, text, labels, priority, next, mark };
+    Ok(rows.into_iter().map(shown).collect())
 }
 
-/// Keeps words under a name; what was kept there is replaced.
-pub async fn put_reply(lane: &mut UserLane, name: &str, text: &str) -> Result<(), AppError> {
-    sqlx::query(
-        "insert into app.replies (name, text) values ($1, $2) on conflict (workspace_id, name) do update set text = excluded.text",
+/// One of them, as it is said in a conversation: with names filled in; and what the conversation has by now.
+pub async fn reply_for(
+    lane: &mut UserLane,
+    reply: ReplyId,
+    id: ConversationId,
+) -> Result<(Reply, String, i16, Vec<String>), AppError> {
+    type Row = (String, String, String, i16, Vec<String>, String, String);
+    let (name, email, subject, priority, labels, desk, me): Row = sqlx::query_as(
+        "select t.customer_name, t.customer_email, t.subject, t.priority, t.labels, coalesce((select d.name from app.desks d), ''),
+                app.my_name(t.workspace_id)
+           from app.conversations t where t.id = $1",
     )
-    .bind(name)
-    .bind(text)
+    .bind(id)
+    .fetch_one(lane.conn())
+    .await?;
+    let found = replies(lane).await?.into_iter().find(|r| r.id == reply).ok_or(AppError::NotFound)?;
+    let text = filled_in(&found.text, &customer(&name, &email), &me, &desk);
+    Ok((Reply { text, ..found }, subject, priority, labels))
+}
+
+/// Keeps words, and what is done besides, under a name; what was kept there is replaced.
+pub async fn put_reply(lane: &mut UserLane, reply: &Reply) -> Result<(), AppError> {
+    sqlx::query(
+        "insert into app.replies (name, text, labels, priority, next) values ($1, $2, $3, $4, coalesce($5, ''))
+         on conflict (workspace_id, name) do update
+           set text = excluded.text, labels = excluded.labels, priority = excluded.priority, next = excluded.next",
+    )
+    .bind(&reply.name)
+    .bind(&reply.text)
+    .bind(&reply.labels)
+    .bind(reply.priority)
+    .bind(reply.next)
     .execute(lane.conn())
     .await?;
     Ok(())
@@ -624,6 +696,51 @@ pub async fn make_key(lane: &mut UserLane, name: &str, origins: &[String]) -> Re
 pub async fn remove_key(lane: &mut UserLane, key: KeyId) -> Result<(), AppError> {
     let done = sqlx::query("delete from app.widget_keys where id = $1").bind(key).execute(lane.conn()).await?;
     if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
+}
+
+/// What the customer of a conversation is called, how urgent it is, its subject and labels.
+pub async fn head(lane: &mut UserLane, id: ConversationId) -> Result<(String, i16, String, Vec<String>), AppError> {
+    let (name, email, priority, subject, labels): (String, String, i16, String, Vec<String>) = sqlx::query_as(
+        "select t.customer_name, t.customer_email, t.priority, t.subject, t.labels from app.conversations t where t.id = $1",
+    )
+    .bind(id)
+    .fetch_one(lane.conn())
+    .await?;
+    Ok((customer(&name, &email), priority, subject, labels))
+}
+
+/// Joins one to another: what was said in `from` stands in `into` as a note, and `from` is resolved. `Some`: somebody else has one.
+pub async fn join(lane: &mut UserLane, from: ConversationId, into: ConversationId) -> Result<Option<Held>, AppError> {
+    let held: Option<String> = sqlx::query_scalar("select app.join_conversations($1, $2)")
+        .bind(from)
+        .bind(into)
+        .fetch_one(lane.conn())
+        .await?;
+    Ok(held.map(|held| Held::of(&held)))
+}
+
+/// Forgets a customer: this conversation, and with `all` those of the same address. How many there were.
+pub async fn erase(lane: &mut UserLane, id: ConversationId, all: bool) -> Result<i32, AppError> {
+    Ok(sqlx::query_scalar("select app.erase_customer($1, $2)").bind(id).bind(all).fetch_one(lane.conn()).await?)
+}
+
+/// Seconds for which an answer waits where nothing else is chosen.
+pub async fn undo(lane: &mut UserLane) -> Result<u32, AppError> {
+    let seconds: i32 = sqlx::query_scalar("select coalesce((select d.undo_seconds from app.desks d), 0)")
+        .fetch_one(lane.conn())
+        .await?;
+    Ok(u32::try_from(seconds).unwrap_or_default())
+}
+
+/// Whether the caller takes new conversations.
+pub async fn set_available(lane: &mut UserLane, available: bool) -> Result<(), AppError> {
+    sqlx::query("select app.set_available($1)").bind(available).execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// Gives those who wait to whoever is there, where a desk wants that; how many were given.
+pub async fn deal(lane: &mut ServiceLane) -> Result<i32, AppError> {
+    Ok(sqlx::query_scalar("select app.deal(50)").fetch_one(lane.conn()).await?)
 }
 
 /// Gives back what lapsed, brings back what was put off until now, forgets visitors who never said anything; how many there were.

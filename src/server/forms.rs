@@ -103,6 +103,13 @@ pub const FORMS: &[(&str, &str)] = &[
     ("make-webhook", "/api/moat/relay/server_fns/make_webhook"),
     ("remove-webhook", "/api/moat/relay/server_fns/remove_webhook"),
     ("resend-delivery", "/api/moat/relay/server_fns/resend_delivery"),
+    ("run-reply", "/api/moat/conversations/server_fns/run_reply"),
+    ("change-conversations", "/api/moat/conversations/server_fns/change_conversations"),
+    ("join-conversation", "/api/moat/conversations/server_fns/join_conversation"),
+    ("erase-customer", "/api/moat/conversations/server_fns/erase_customer"),
+    ("set-available", "/api/moat/conversations/server_fns/set_available"),
+    ("take-back", "/api/moat/later/server_fns/take_back"),
+    ("set-targets", "/api/moat/targets/server_fns/set_targets"),
     ("escalate", "/api/moat/conversations/server_fns/escalate"),
     ("ask-on", "/api/moat/conversations/server_fns/ask_on"),
     ("set-bot", "/api/moat/bot/server_fns/set_bot"),
@@ -113,10 +120,10 @@ pub const FORMS: &[(&str, &str)] = &[
 ];
 
 /// Those whose page shows what came of them, which may be a secret that no address should carry.
-const SHOWN: &[&str] = &["invite", "resend-invitation", "make-relay-secret", "make-webhook"];
+const SHOWN: &[&str] = &["invite", "resend-invitation", "make-relay-secret", "make-webhook", "change-conversations"];
 
 /// Those that take along what is being typed for another one: it comes back with the page.
-const KEPT: &[&str] = &["stop"];
+const KEPT: &[&str] = &["stop", "take-back"];
 
 /// Says that a script sends the form and stays on the page.
 const BY_SCRIPT: &str = "x-moat-form";

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{lanes::Reason, misses, state::AppState};
-use crate::{accounts, answers, audit, bot, conversations, domains, error::AppError, live, relay, threads, workspaces};
+use crate::{
+    accounts, answers, audit, bot, conversations, domains, error::AppError, later, live, relay, threads, workspaces,
+};
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -24,6 +26,8 @@ pub async fn run(state: AppState) {
         every(&state, SWEEP, async |state| answers::run::sweep(state).await),
         every(&state, SWEEP, async |state| sweep_threads(state).await),
         every(&state, SWEEP, async |state| sweep_desks(state).await),
+        every(&state, LOOK, async |state| send_later(state).await),
+        every(&state, LOOK, async |state| deal(state).await),
         every(&state, FORGET, async |state| forget(state).await),
         every(&state, DENIALS, async |state| note_misses(state).await),
         every(&state, FORGET, async |state| check_domains(state).await),
@@ -127,6 +131,33 @@ pub async fn sweep_desks(state: &AppState) -> Result<(), AppError> {
         let moved = conversations::sql::sweep(&mut lane).await?;
         lane.commit().await?;
         if moved == 0 {
+            return Ok(());
+        }
+        state.hub.wake();
+    }
+}
+
+/// Answers that were to leave by now, while there are any.
+pub async fn send_later(state: &AppState) -> Result<(), AppError> {
+    loop {
+        let mut lane = state.lanes.service(Reason::Sweep).await?;
+        let sent = later::sql::send(&mut lane).await?;
+        lane.commit().await?;
+        if sent == 0 {
+            return Ok(());
+        }
+        state.hub.wake();
+        state.due.notify_one();
+    }
+}
+
+/// Gives those who wait to whoever is there, at desks that want that, while there are any and there is room.
+pub async fn deal(state: &AppState) -> Result<(), AppError> {
+    loop {
+        let mut lane = state.lanes.service(Reason::Sweep).await?;
+        let dealt = conversations::sql::deal(&mut lane).await?;
+        lane.commit().await?;
+        if dealt == 0 {
             return Ok(());
         }
         state.hub.wake();

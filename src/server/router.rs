@@ -39,7 +39,7 @@ use crate::{
     accounts::model::next_page,
     app, audit,
     error::AppError,
-    guide, live, relay, transfer,
+    guide, live, relay, targets, transfer,
     transfer::model::FILE_MAX,
     ui::{
         form::{FormAnswer, FormBack},
@@ -70,6 +70,8 @@ pub enum Serves {
     Export,
     /// The trail of a workspace as a file.
     Audit,
+    /// Its conversations as a file.
+    Table,
     /// Takes a file of chats.
     Import,
     /// Takes what customers say by other ways.
@@ -144,6 +146,8 @@ pub static ROUTES: &[Door] = &[
     door("/w/{place}/audit/{id}/readers", Serves::Plain, false),
     door("/w/{place}/desk", Serves::Plain, false),
     door("/w/{place}/desk/set-up", Serves::Plain, false),
+    door("/w/{place}/desk/figures", Serves::Plain, false),
+    door("/w/{place}/desk/conversations.csv", Serves::Table, false),
     door("/w/{place}/desk/relay", Serves::Plain, false),
     door("/w/{place}/desk/help", Serves::Plain, false),
     door("/w/{place}/desk/help/{id}", Serves::Plain, false),
@@ -154,6 +158,7 @@ pub static ROUTES: &[Door] = &[
     door("/widget-live", Serves::WidgetLive, true),
     door("/widget.js", Serves::Beside, true),
     door("/desk.js", Serves::Beside, true),
+    door("/alerts.js", Serves::Beside, true),
     door("/desk.css", Serves::Beside, true),
     door("/import/file", Serves::Import, false),
     door("/export/{id}", Serves::Export, false),
@@ -220,6 +225,7 @@ pub fn router(state: AppState) -> Router {
             Serves::Beside => get(beside),
             Serves::Export => get(transfer::export::export),
             Serves::Audit => get(audit::export::export),
+            Serves::Table => get(targets::export::export),
             Serves::Import => post(transfer::import::import).layer(DefaultBodyLimit::max(FILE_MAX + 64 * 1024)),
             Serves::Relay => post(relay::receive::receive).layer(DefaultBodyLimit::max(relay::receive::BODY_MAX)),
             Serves::Health => get(|| async { "ok" }),
@@ -352,9 +358,22 @@ pub async fn run_server_fn(state: &AppState, request: Request) -> Response {
     if percent_encoding::percent_decode(&bytes).decode_utf8().is_err() {
         return wire::marked(AppError::invalid("request", "This is not text in UTF-8."));
     }
+    if is_deep(&bytes) {
+        return wire::marked(AppError::invalid("request", "A field's name is nested too deep."));
+    }
     let request = Request::from_parts(parts, Body::from(bytes));
     let context = context_of(state, &request);
     leptos_axum::handle_server_fns_with_context(context, request).await.into_response()
+}
+
+/// Whether a form names a field deeper than any of ours is. The parser's own limit counts fields that came before, and its recursion
+/// would then go as deep as the body is long, and end the process.
+fn is_deep(form: &[u8]) -> bool {
+    form.split(|byte| *byte == b'&').any(|field| {
+        let name = field.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let coded = name.windows(3).filter(|part| part.eq_ignore_ascii_case(b"%5b")).count();
+        name.iter().filter(|byte| **byte == b'[').count() + coded > 4
+    })
 }
 
 fn context_of(state: &AppState, request: &Request) -> impl Fn() + Clone + Send + 'static {
@@ -405,6 +424,7 @@ async fn widget_page(State(state): State<AppState>, Path(key): Path<String>, req
 async fn beside(uri: Uri) -> Response {
     let (kind, text) = match uri.path() {
         "/desk.js" => ("text/javascript", include_str!("../conversations/desk.js")),
+        "/alerts.js" => ("text/javascript", include_str!("../conversations/alerts.js")),
         "/desk.css" => ("text/css", include_str!("../../style/desk.css")),
         _ => ("text/javascript", include_str!("../widget/widget.js")),
     };

@@ -44,6 +44,7 @@ pub async fn own(lane: &mut VisitorLane, zone: &str) -> Result<OwnConversation, 
         client: Some(client).filter(|_| role == ConversationRole::Customer),
         sources: sources.map(|json| json.0).unwrap_or_default(),
         draft: false,
+        late: false,
     })
     .collect();
     lines.reverse();
