@@ -314,7 +314,8 @@ async fn whoever_is_erased_leaves_what_they_did_and_not_who_they_were() {
     assert!(!after.contains("bob@example.org"), "{after}");
     let copy = check(&after).unwrap();
     assert!(copy.end.seq > check(&before).unwrap().end.seq);
-    assert!(verify::server(&app.state, Some(&check(&before).unwrap())).await.unwrap().holds);
+    let report = verify::server(&app.state, Some(&check(&before).unwrap())).await.unwrap();
+    assert!(report.holds, "{}", report.text);
     let all = events(&app, &ada, &place, &[]).await;
     assert!(lines(&all).contains(&" workspace.changed".to_owned()), "{:?}", lines(&all));
     assert_eq!(line(last(&all)), "server member.removed ");

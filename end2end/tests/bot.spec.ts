@@ -17,7 +17,7 @@ test("the assistant answers from the help articles with its source, the customer
   await page.goto(`${desk}/set-up`);
   await page.getByLabel("It answers customers first").check();
   await page.getByLabel("Its name").fill("Botty");
-  await page.getByRole("button", { name: "Save" }).last().click();
+  await page.locator("form", { has: page.getByLabel("Its name") }).getByRole("button", { name: "Save" }).click();
   await expect(page.getByLabel("It answers customers first")).toBeChecked();
   expect((await new AxeBuilder({ page }).analyze()).violations.map((violation) => violation.id)).toEqual([]);
   await page.goto(desk);

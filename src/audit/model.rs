@@ -209,7 +209,20 @@ impl Event {
             ("domain.changed", _) => format!("ended the proof of the domain {}", self.field("proven").1),
             ("domain.removed", _) => format!("removed the domain {}", self.field("domain").1),
             ("desk.added", _) => "opened the desk".to_owned(),
-            ("desk.changed", _) => "changed what customers read at the desk".to_owned(),
+            ("desk.changed", _) => {
+                let any =
+                    |fields: &[&str]| fields.iter().any(|f| self.new.contains_key(*f) || self.old.contains_key(*f));
+                if any(&["reply_minutes", "resolve_minutes", "zone", "hours", "undo_seconds", "deals"]) {
+                    "changed the desk's targets and hours".to_owned()
+                } else if any(&["bot", "bot_name", "bot_words"]) {
+                    "changed the desk's assistant".to_owned()
+                } else {
+                    "changed what customers read at the desk".to_owned()
+                }
+            }
+            ("reply.added", _) => format!("kept the saved reply {}", self.field("name").2),
+            ("reply.changed", _) => "changed a saved reply".to_owned(),
+            ("reply.removed", _) => format!("removed the saved reply {}", self.field("name").1),
             ("agent.added", true) => "became an agent of the desk".to_owned(),
             ("agent.added", false) => format!("made {whom} an agent of the desk"),
             ("agent.changed", true) => "changed how they answer at the desk".to_owned(),

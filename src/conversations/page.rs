@@ -99,6 +99,7 @@ fn Whole(open: Option<Result<ConversationId, AppError>>) -> impl IntoView {
                             <div class="row">
                                 <a class="link" href=format!("/w/{place}/desk/figures")>"Figures"</a>
                                 <a class="link" href=format!("/w/{place}/desk/help")>"Help articles"</a>
+                                <a class="link" href="/guide/desk">"How it works"</a>
                                 {manages.then(|| view! { <a class="link" href=format!("/w/{place}/desk/set-up")>"Set up"</a> })}
                                 <button type="button" id="alerts" class="button" hidden aria-pressed="false">"Tell me of news"</button>
                                 <Standing/>

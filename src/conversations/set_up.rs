@@ -77,7 +77,7 @@ fn Parts(
                 <button type="submit" class="button primary">{if there { "Save" } else { "Open the desk" }}</button>
             </form>
         </section>
-        {desk.map(|desk| view! { <TargetsForm action=action("set-targets")/><Replies back=replies action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot action=action("set-bot")/><People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action/> })}
+        {desk.map(|desk| view! { <People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot action=action("set-bot")/><Replies back=replies action=action.clone()/><TargetsForm action=action("set-targets")/> })}
     }
 }
 
