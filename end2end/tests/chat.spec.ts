@@ -475,6 +475,14 @@ for (const script of [true, false]) {
       await page.getByRole("button", { name: "Send as a new version" }).click();
       await answer(`Second ${key}`);
       await expect(said(page, "You").getByText("2 of 2")).toBeVisible();
+      // As somebody who was led to the second one: the choice must outlive a reload of that address.
+      if (script) {
+        await page.goto(await said(page, "You").getByRole("button", { name: "Previous version" }).evaluate((button) => {
+          const id = button.closest("[data-message]")!.getAttribute("data-message");
+          return `${location.pathname}?at=${id}`;
+        }));
+        await expect(page.getByRole("img", { name: "Live" })).toBeVisible();
+      }
       await page.getByRole("button", { name: "Previous version" }).click();
       await answer(`First ${key}`);
       await expect(said(page, "You").getByText("1 of 2")).toBeVisible();

@@ -143,6 +143,15 @@ fn chosen() -> (bool, Option<String>) {
     (temporary.is_some_and(|box_| box_.checked()), model.map(|select| select.value()))
 }
 
+/// An address that leads to a message shows that one's branch at each reload. Whoever has chosen another branch since
+/// would lose the choice by it, so the address is the chat's own from then on. Browser only.
+fn led_to_is_over(thread: ThreadId) {
+    if let Ok(history) = window().history() {
+        let state = history.state().unwrap_or_default();
+        drop(history.replace_state_with_url(&state, "", Some(&format!("/chat/{thread}"))));
+    }
+}
+
 /// The pane with a thread.
 #[component]
 pub fn OpenChat() -> impl IntoView {
@@ -391,6 +400,9 @@ fn Conversation(transcript: Transcript, part: Part) -> impl IntoView {
                 let at = |next: &str| next.split_once("?at=")?.1.split_once('#')?.0.parse().ok();
                 match next {
                     Some(next) if next.starts_with(&format!("/chat/{thread}?")) => {
+                        if !older {
+                            led_to_is_over(thread);
+                        }
                         wanted.set_value(at(&next).map(|at| (at, next)));
                         catch_up();
                     }
