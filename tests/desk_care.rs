@@ -82,8 +82,16 @@ async fn a_reply_that_acts_says_its_words_once_labels_and_resolves_or_does_nothi
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{function}");
     }
     vi.say(&app, "thanks").await;
+    // No other reply takes its name; itself it can be changed, its name too.
     let change = [("name", "Sent"), ("text", "It is lost."), ("next", "resolved")];
+    let taken = at(&app, &ada, &place, &format!("{DESK}/put_reply"), &change).await;
+    assert_eq!(taken.status, StatusCode::BAD_REQUEST);
+    let change = [("reply", &*reply), ("name", "Lost"), ("text", "It is lost."), ("next", "resolved")];
     ok(&app, &ada, &place, &format!("{DESK}/put_reply"), &change).await;
+    let kept = read(&app, &ada, &place, &id(&row)).await["replies"].clone();
+    assert_eq!((kept.as_array().unwrap().len(), &kept[0]["id"], &kept[0]["name"]), (1, &json!(reply), &json!("Lost")));
+    let elsewhere = at(&app, &other.ada, &other.place, &format!("{DESK}/put_reply"), &change).await;
+    assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
     let seen = read(&app, &ada, &place, &id(&row)).await["seen"].to_string();
     assert_eq!(run(&ada, &place, &seen).await, StatusCode::CONFLICT);
     assert!(!vi.reads(&app).await.contains(&"It is lost.".to_owned()));
@@ -142,7 +150,7 @@ async fn many_are_changed_each_by_itself_with_a_line_that_says_what_came_of_it()
     assert_eq!(change("urgent", "").await[..3], [None, None, None]);
     assert_eq!(read(&app, &ada, &place, &id(&rows[2])).await["priority"], 3);
     assert_eq!(change("block", "").await[..3], [None, None, None]);
-    assert_eq!(two.say_as(&app, &Uuid::new_v4().to_string(), "x").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(two.say_as(&app, &Uuid::new_v4().to_string(), "x").await.status, StatusCode::FORBIDDEN);
     for fields in [vec![("change", "resolve")], vec![("change", "resolve"), ("conversations[]", "x")]] {
         let refused = at(&app, &ada, &place, &format!("{DESK}/change_conversations"), &fields).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);

@@ -14,6 +14,7 @@ mod catalogue;
 mod conversations;
 mod desk_care;
 mod desk_feed;
+mod desk_hand;
 mod desk_time;
 mod desk_work;
 mod domains;

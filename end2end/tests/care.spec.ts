@@ -130,7 +130,6 @@ test("a reply that acts is done in one go, many are changed at once with a line 
   await page.goto(desk);
   await live(page);
   await rows(page).filter({ hasText: "question 0" }).getByRole("link").click();
-  await page.getByText("More", { exact: true }).click();
   await shot(page, "more");
   await fair(page);
   await page.getByRole("button", { name: "Sent", exact: true }).click();
@@ -152,12 +151,15 @@ test("a reply that acts is done in one go, many are changed at once with a line 
   await fair(page);
   await expect(frames[1].getByText("This is resolved.")).toBeVisible();
   await rows(page).filter({ hasText: "one thing more" }).getByRole("link").click();
-  await page.getByText("More", { exact: true }).click();
   await page.getByText("Erase this customer").click();
   await shot(page, "erase");
   await page.getByRole("button", { name: "Erase for good" }).click();
   await expect(page.getByText("Nobody waits.")).toBeVisible();
   await expect(turns(frames[2])).toHaveCount(0);
+  // Whoever was erased is a stranger, who may come back as one.
+  await say(frames[2], "may I come back?");
+  await expect(rows(page)).toHaveText([/may I come back\?/]);
+  await expect(turns(frames[2])).toHaveText([/may I come back\?/]);
   await page.goto(desk.replace("/desk", "/audit"));
   await expect(page.getByText("erased a customer")).toBeVisible();
   server.close();

@@ -120,7 +120,13 @@ async function readAnew() {
     const begun = Date.now();
     // What hangs is no answer: after a sleep, a connection may be gone without a word.
     const answer = await fetch(location.href, { headers: headers({ accept: "text/html" }), cache: "no-store", signal: AbortSignal.timeout(20000) });
-    if (visit && answer.status === 401) return end("You can't write here any more.");
+    // Nobody knows this visitor any more: what they said was erased, or never came to be. They may begin anew.
+    if (visit && answer.status === 401 && token()) {
+      forgotten();
+      again = true;
+      continue;
+    }
+    if (visit && (answer.status === 401 || answer.status === 403)) return end("You can't write here any more.");
     if (visit && answer.status === 404) return end("This is closed.");
     if (desk && (answer.status === 404 || answer.redirected)) {
       // Signed out, or not in this workspace any more: what the server says to that is the page, unless words would be lost.
@@ -153,6 +159,11 @@ function end(text) {
   }
   stand(false, "");
   complain(composer, text);
+}
+
+function forgotten() {
+  keep(null);
+  lines().replaceChildren();
 }
 
 const atEnd = () => log && log.scrollHeight - log.scrollTop - log.clientHeight < 40;
@@ -405,6 +416,10 @@ document.addEventListener("submit", async (event) => {
     const said = await answer.json().catch(() => null);
     // Nothing was stored under this id, or another text was: it is spent.
     if (field && answer.status === 409) form.elements.client.value = uuid();
+    if (visit && answer.status === 401) {
+      forgotten();
+      throw { why: "This conversation is not there any more. Send again to begin a new one." };
+    }
     if (!answer.ok) throw said ?? {};
     if (field) form.elements.client.value = uuid();
     document.dispatchEvent(new Event("moat-begun"));
@@ -455,6 +470,20 @@ function offerReplies() {
   else if (field.value) replies.open = false;
 }
 if (replies) composer.elements.text.addEventListener("input", offerReplies);
+
+// What lies over the page goes away by Escape, and by a click beside it.
+const floats = () => document.querySelectorAll("#beside > details[open], #replies[open]");
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const one of floats()) {
+    one.open = false;
+    if (one.contains(document.activeElement)) one.querySelector("summary").focus();
+  }
+});
+document.addEventListener("click", ({ target }) => {
+  // What a click took off the page may have been inside.
+  if (target.isConnected) for (const one of floats()) if (!one.contains(target)) one.open = false;
+});
 
 // Enter sends; with Shift it makes a line.
 composer?.elements.text.addEventListener("keydown", (event) => {

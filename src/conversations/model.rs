@@ -219,6 +219,8 @@ pub struct Queue {
 pub struct Conversation {
     pub id: ConversationId,
     pub customer: String,
+    /// The customer's name alone; may be empty.
+    pub known: String,
     pub email: String,
     pub status: ConversationStatus,
     /// Who has it.
@@ -389,12 +391,19 @@ pub enum Held {
     /// Something was said that its writer had not seen.
     #[serde(rename = "news")]
     News,
+    /// Its customer is shut out and would not read it.
+    #[serde(rename = "blocked")]
+    Blocked,
 }
 
 impl Held {
     /// As the database says it.
     pub fn of(word: &str) -> Self {
-        if word == "taken" { Self::Taken } else { Self::News }
+        match word {
+            "taken" => Self::Taken,
+            "blocked" => Self::Blocked,
+            _ => Self::News,
+        }
     }
 
     /// For whoever wrote it.
@@ -402,6 +411,7 @@ impl Held {
         let what = match self {
             Self::Taken => "Somebody else has this conversation now.",
             Self::News => "Something was said that you had not seen, so nothing was done. Read it, then go on.",
+            Self::Blocked => "This customer is blocked. Let them write again before you answer.",
         };
         AppError::Conflict { what: what.into() }
     }
@@ -549,8 +559,14 @@ pub fn client_of(conversation: ConversationId, reply: ReplyId, seen: i64) -> Cli
     ClientId(uuid::Uuid::from_u128(mixed))
 }
 
-/// What stands for somebody in words that are sent often.
+/// What stands for somebody in words that are sent often. A customer without a name is left out, with what leads to
+/// the name: “Hello {{customer}},” is “Hello,”.
 pub fn filled_in(text: &str, customer: &str, agent: &str, desk: &str) -> String {
+    let text = if customer.is_empty() {
+        [", {{customer}}", " {{customer}}"].iter().fold(text.to_owned(), |text, name| text.replace(name, ""))
+    } else {
+        text.to_owned()
+    };
     text.replace("{{customer}}", customer).replace("{{agent}}", agent).replace("{{desk}}", desk)
 }
 
@@ -620,6 +636,13 @@ mod tests {
             filled_in("Hello {{customer}}, {{agent}} of {{desk}}. {{other}}", "Vi", "Ada", "Acme"),
             "Hello Vi, Ada of Acme. {{other}}"
         );
+        for (text, said) in [
+            ("Hello {{customer}},", "Hello,"),
+            ("Sorry, {{customer}}. Wait.", "Sorry. Wait."),
+            ("{{customer}}: hello", ": hello"),
+        ] {
+            assert_eq!(filled_in(text, "", "Ada", "Acme"), said);
+        }
     }
 
     #[test]

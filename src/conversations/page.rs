@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::AppError,
     later::model::{Later, WAITS},
-    types::{ClientId, ConversationId, ConversationStatus},
+    types::{ClientId, ConversationId, ConversationRole, ConversationStatus},
     ui::{
         form::{FormBack, FormError, form_back},
         notice::Failed,
@@ -147,6 +147,7 @@ fn Talk(
     let Conversation {
         id,
         customer,
+        known,
         email,
         status,
         agent: has,
@@ -189,6 +190,7 @@ fn Talk(
         "set-conversation",
         "hand-conversation",
         "block-customer",
+        "name-customer",
         "describe-conversation",
         "run-reply",
         "join-conversation",
@@ -242,7 +244,7 @@ fn Talk(
                 <input type="hidden" name="conversation" value=id.to_string()/>
                 <input type="hidden" name="status" value="snoozed"/>
                 <input type="hidden" name="seen" value=seen.to_string()/>
-                <label class="quiet" for="hours">"Put off"</label>
+                <label class="unseen" for="hours">"Put off for"</label>
                 <select id="hours" name="hours">{until.map(|(value, called)| view! { <option value=value selected=value == "24">{called}</option> }).collect_view()}</select>
                 <button type="submit" class="button">"Put off"</button>
             </form>
@@ -251,7 +253,15 @@ fn Talk(
     let about = agent.then(|| {
         let now = labels.join(", ");
         view! {
+            <form method="post" action=action("name-customer") class="about" data-send="">
+                <h2>"Customer"</h2>
+                <input type="hidden" name="conversation" value=id.to_string()/>
+                <div class="narrow-field"><label for="customer-name">"Name"</label><input id="customer-name" name="name" maxlength="80" autocomplete="off" value=known/></div>
+                <div class="narrow-field"><label for="customer-email">"E-mail"</label><input id="customer-email" name="email" type="email" maxlength="320" autocomplete="off" value=email.clone()/></div>
+                <button type="submit" class="button" data-key="name-customer">"Save"<span class="unseen">" who it is"</span></button>
+            </form>
             <form method="post" action=action("describe-conversation") class="about" data-send="">
+                <h2>"About"</h2>
                 <input type="hidden" name="conversation" value=id.to_string()/>
                 <div class="narrow-field"><label for="subject">"Subject"</label><input id="subject" name="subject" maxlength="200" value=subject.clone()/></div>
                 <div class="narrow-field">
@@ -261,7 +271,7 @@ fn Talk(
                     </select>
                 </div>
                 <div class="narrow-field"><label for="labels">"Labels"</label><input id="labels" name="labels" value=now placeholder="billing, bug"/></div>
-                <button type="submit" class="button">"Save"</button>
+                <button type="submit" class="button" data-key="describe">"Save"</button>
             </form>
         }
     });
@@ -293,7 +303,7 @@ fn Talk(
             });
             view! { <li class="row"><a class="link" href=format!("/w/{place}/desk/{other}")>{words}</a>{join}</li> }
         };
-        view! { <div><p class="quiet">"Their other conversations"</p><ul class="plain-list">{others.into_iter().map(one).collect_view()}</ul></div> }
+        view! { <div><h2>"Their other conversations"</h2><ul class="plain-list">{others.into_iter().map(one).collect_view()}</ul></div> }
     });
     let deeds: Vec<_> = replies.iter().filter(|r| r.acts()).cloned().collect();
     let macros = (agent && (mine || has.is_none()) && !deeds.is_empty()).then(|| {
@@ -315,7 +325,7 @@ fn Talk(
                 </li>
             }
         };
-        view! { <div><p class="quiet">"In one step"</p><ul class="plain-list">{deeds.into_iter().map(one).collect_view()}</ul></div> }
+        view! { <div><h2>"In one step"</h2><ul class="plain-list">{deeds.into_iter().map(one).collect_view()}</ul></div> }
     });
     let waits_to_leave = (!later.is_empty()).then(|| {
         let one = |l: Later| {
@@ -340,7 +350,7 @@ fn Talk(
                 </li>
             }
         };
-        view! { <ol class="lines">{later.into_iter().map(one).collect_view()}</ol> }
+        view! { <h2>"Not sent yet"</h2><ol class="lines">{later.into_iter().map(one).collect_view()}</ol> }
     });
     let erase = manages.then(|| {
         let all = (!email.is_empty()).then(|| {
@@ -367,7 +377,7 @@ fn Talk(
         view! {
             <form method="post" action=action("hand-conversation") class="row" data-send="">
                 <input type="hidden" name="conversation" value=id.to_string()/>
-                <label class="quiet" for="hand-to">"Hand to"</label>
+                <label class="unseen" for="hand-to">"Hand to"</label>
                 <select id="hand-to" name="member">
                     {others.into_iter().map(|c| {
                         let is = if c.here { "" } else { ", away" };
@@ -380,9 +390,27 @@ fn Talk(
     });
     let to_bot = (agent && bot && status != ConversationStatus::Bot && (mine || free))
         .then(|| set(ConversationStatus::Bot, "Give to the assistant"));
-    let block = agent.then(|| {
-        let (value, text) = if blocked { ("false", "Let them write again") } else { ("true", "Block this customer") };
-        button("block-customer", vec![("blocked", value.to_owned())], text, false)
+    let block = agent.then(|| match blocked {
+        true => {
+            button("block-customer", vec![("blocked", "false".to_owned())], "Let them write again", false).into_any()
+        }
+        false => view! {
+            <details class="sure">
+                <summary class="button">"Block this customer"</summary>
+                <form method="post" action=action("block-customer") data-send="">
+                    <input type="hidden" name="conversation" value=id.to_string()/>
+                    <input type="hidden" name="blocked" value="true"/>
+                    <p class="quiet">"They can write here no more, and this is resolved. You can let them in again."</p>
+                    <button type="submit" class="button danger" data-key="block">"Block them"</button>
+                </form>
+            </details>
+        }
+        .into_any(),
+    });
+    let steps = agent.then(|| view! { <div class="steps">{put_off}{hand}{to_bot}</div> });
+    let answered = messages.iter().filter(|m| m.role == ConversationRole::Agent).map(|m| m.seq).max().unwrap_or(0);
+    let beside = (agent || manages || other_talks.is_some()).then(|| {
+        view! { <details class="more"><summary class="button">"More"</summary><div class="beside-body">{about}{steps}{macros}{other_talks}<div class="steps">{block}{erase}</div></div></details> }
     });
     view! {
         <header id="talk-head" class="talk-head" data-region="">
@@ -397,16 +425,16 @@ fn Talk(
             {joined}
             {rating.map(|(good, words)| view! { <p class="quiet">{format!("The customer {}{}", if good { "was helped." } else { "was not helped." }, if words.is_empty() { String::new() } else { format!(" “{words}”") })}</p> })}
             {actions}
-            <details class="more"><summary class="button">"More"</summary>{about}<div class="row">{put_off}{hand}{to_bot}{block}</div>{macros}{other_talks}{erase}</details>
         </header>
+        <aside id="beside" class="beside" aria-label="About this conversation" data-region="">{beside}</aside>
         <div id="problem"><FormError error=refused fields=&[]/></div>
         <p id="earlier" class="earlier" data-region="">
             {earlier.map(|seq| view! { <a class="link" href=format!("{newer}&before={seq}")>"Earlier messages"</a> })}
         </p>
-        <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at/>
+        <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at answered/>
         <div id="later" data-region="">{waits_to_leave.filter(|_| newest)}</div>
         {if newest {
-            view! { <Composer id seen agent=agent && !asked asked back draft replies undo use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
+            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies undo use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
         } else {
             view! { <p class="earlier"><a class="link" href=newer>"Newest messages"</a></p> }.into_any()
         }}
@@ -421,6 +449,8 @@ fn Composer(
     agent: bool,
     /// Whether it is the question of whoever reads.
     asked: bool,
+    /// Where somebody who does not answer here can have that changed.
+    set_up: Option<String>,
     back: Option<FormBack>,
     draft: Option<String>,
     replies: Vec<Reply>,
@@ -472,6 +502,9 @@ fn Composer(
                 {(agent || asked).then(|| view! { <button type="submit" class="button primary">"Send"</button> })}
                 {(!asked).then(|| view! { <button type="submit" class="button" name="note" value="true">"Keep as a note"</button> })}
             </div>
+            {(!agent && !asked).then(|| view! {
+                <p class="quiet">"You read here and leave notes. Agents answer customers."{set_up.map(|at| view! { " "<a class="link" href=at>"Become one"</a> })}</p>
+            })}
         </form>
     }
 }

@@ -17,11 +17,14 @@ pub fn Lines(
     /// This page, with a draft of the assistant's in the box, but for the draft's id.
     #[prop(default = None)]
     draft: Option<String>,
+    /// The newest answer of an agent: drafts before it are of no use any more.
+    #[prop(default = 0)]
+    answered: i64,
 ) -> impl IntoView {
     view! {
         <div id="log" class="log" role="log" aria-label=label tabindex="0">
             <ol id="lines" class="lines" data-region="" data-seen=seen>
-                {lines.into_iter().map(|said| line(said, &customer, &help, draft.as_deref())).collect_view()}
+                {lines.into_iter().map(|said| { let draft = draft.as_deref().filter(|_| said.seq > answered); line(said, &customer, &help, draft) }).collect_view()}
             </ol>
         </div>
     }
@@ -34,6 +37,8 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
             .into_any();
     }
     let aside = role == ConversationRole::Note;
+    // To the staff, what any of them or the assistant said stands on one side, and the customer on the other.
+    let ours = !customer.is_empty() && role != ConversationRole::Customer;
     let kind = match (late, draft) {
         (true, _) => ", not sent when its time came",
         (false, true) => ", a draft for you",
@@ -45,7 +50,7 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
         _ => author,
     };
     view! {
-        <li id=format!("m-{id}") class="turn" class:mine=mine class:aside=aside data-client=client.map(|id| id.to_string())>
+        <li id=format!("m-{id}") class="turn" class:mine=mine class:ours=ours class:aside=aside data-client=client.map(|id| id.to_string())>
             <p class="turn-by">{who}{aside.then_some(kind)}" "<time>{at}</time></p>
             <p class="turn-words">{text.clone()}</p>
             {(!sources.is_empty()).then(|| view! {

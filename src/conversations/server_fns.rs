@@ -353,6 +353,24 @@ pub async fn look_at(
     Ok(())
 }
 
+/// What the staff calls the customer of a conversation, and where it writes to them. Both may be empty.
+#[server]
+pub async fn name_customer(
+    conversation: ConversationId,
+    #[server(default)] name: String,
+    #[server(default)] email: String,
+) -> Result<(), AppError> {
+    use super::sql;
+    use crate::server::{lanes, mailer, state};
+    let name = crate::widget::model::name(&name)?;
+    let email = if email.trim().is_empty() { String::new() } else { mailer::address(&email)? };
+    let mut lane = lanes::acting().await?;
+    sql::name_customer(&mut lane, conversation, &name, &email).await?;
+    lane.commit().await?;
+    state::current()?.hub.wake();
+    Ok(())
+}
+
 /// What a conversation is about, how urgent it is (0 to 3), and its labels, with commas between them.
 #[server]
 pub async fn describe_conversation(
@@ -385,10 +403,11 @@ pub async fn list_replies() -> Result<Vec<Reply>, AppError> {
     Ok(replies)
 }
 
-/// Keeps words, and what is done besides, under a name; what was kept there is replaced. `priority`: 0 to 3, or nothing. `next`: where
-/// the conversation goes then, or nothing.
+/// Keeps words, and what is done besides, under a name that no other has: new ones, or those of `reply` anew. `priority`: 0 to 3, or
+/// nothing. `next`: where the conversation goes then, or nothing.
 #[server]
 pub async fn put_reply(
+    reply: Option<ReplyId>,
     name: String,
     #[server(default)] text: String,
     #[server(default)] labels: String,
@@ -397,10 +416,10 @@ pub async fn put_reply(
 ) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::lanes;
-    let reply = model::reply(&name, &text, &labels, &priority, &next)?;
+    let kept = model::reply(&name, &text, &labels, &priority, &next)?;
     let mut lane = lanes::changing().await?;
     crate::workspaces::sql::managed(&mut lane).await?;
-    sql::put_reply(&mut lane, &reply).await?;
+    sql::put_reply(&mut lane, reply, &kept).await?;
     lane.commit().await
 }
 
@@ -451,7 +470,7 @@ pub async fn be_here() -> Result<(), AppError> {
     lane.commit().await
 }
 
-/// Shuts the customer of a conversation out, or lets them in again.
+/// Shuts the customer of a conversation out, which resolves it unless a colleague has it, or lets them in again.
 #[server]
 pub async fn block_customer(conversation: ConversationId, #[server(default)] blocked: bool) -> Result<(), AppError> {
     use super::sql;

@@ -1,6 +1,7 @@
 //! Setting up the desk: what customers read, who answers, and the web pages that show the widget.
 
 use leptos::prelude::*;
+use leptos_router::hooks::use_query_map;
 
 use super::{
     model::{Colleague, Desk, Reply, WidgetKey},
@@ -12,7 +13,7 @@ use crate::{
     targets::page::TargetsForm,
     types::MemberId,
     ui::{
-        form::{Choice, Field, FormBack, FormError, Paragraph, form_back},
+        form::{Choice, Done, Field, FormBack, FormError, Paragraph, form_back},
         notice::Failed,
     },
     workspaces::page::{place, with_workspace},
@@ -24,6 +25,9 @@ pub fn SetUp() -> impl IntoView {
         (form_back(&["set-desk"]), form_back(&["put-agent"]), form_back(&["make-widget-key"]));
     let (bot, replies) = (form_back(&["set-bot"]), form_back(&["put-reply"]));
     let refused = form_back(&["remove-agent", "remove-widget-key", "remove-reply"]).and_then(|b| b.error);
+    let query = use_query_map();
+    let asked = |name: &str| query.with_untracked(|query| query.get(name)).unwrap_or_default();
+    let (done, changed) = (asked("done"), asked("reply"));
     with_workspace("Desk", move |workspace| {
         if workspace.personal || !workspace.role.manages() {
             return view! { <Failed error=AppError::Forbidden/> }.into_any();
@@ -34,7 +38,7 @@ pub fn SetUp() -> impl IntoView {
             <Suspense>
                 {Suspend::new(async move {
                     match read_desk().await {
-                        Ok(desk) => view! { <Parts desk place company=workspace.company saying adding keyed bot replies/> }.into_any(),
+                        Ok(desk) => view! { <Parts desk place company=workspace.company saying adding keyed bot replies done changed/> }.into_any(),
                         Err(error) => view! { <Failed error/> }.into_any(),
                     }
                 })}
@@ -54,11 +58,32 @@ fn Parts(
     keyed: Option<FormBack>,
     bot: Option<FormBack>,
     replies: Option<FormBack>,
+    /// The form that was done, if this is its answer.
+    done: String,
+    /// The reply that is to be changed, by its id.
+    changed: String,
 ) -> impl IntoView {
+    // Each leads back to its own part of the page, whether it was done or refused.
     let action = {
         let place = place.clone();
-        move |what: &str| format!("/w/{place}/desk/set-up?do={what}")
+        move |what: &str| {
+            let part = match what {
+                "set-desk" => "said",
+                "put-agent" | "remove-agent" => "agents",
+                "make-widget-key" | "remove-widget-key" => "pages",
+                "set-bot" => "assistant",
+                "put-reply" | "remove-reply" => "replies",
+                _ => "targets",
+            };
+            format!("/w/{place}/desk/set-up?do={what}#{part}")
+        }
     };
+    let told =
+        move |forms: &[(&str, &'static str)]| forms.iter().find(|(form, _)| *form == done).map(|(_, says)| *says);
+    let keys_told = told(&[("make-widget-key", "Added. Its line is below."), ("remove-widget-key", "Removed.")]);
+    let agents_told = told(&[("put-agent", "Saved."), ("remove-agent", "Removed.")]);
+    let replies_told = told(&[("put-reply", "Kept."), ("remove-reply", "Removed.")]);
+    let (bot_told, targets_told) = (told(&[("set-bot", "Saved.")]), told(&[("set-targets", "Saved.")]));
     let typed = |field: &str, stored: &str| saying.as_ref().map_or(stored.to_owned(), |b| b.typed(field));
     let (name, welcome) = match &desk {
         Some(desk) => (typed("name", &desk.name), typed("welcome", &desk.welcome)),
@@ -68,8 +93,9 @@ fn Parts(
     let there = desk.is_some();
     view! {
         {there.then(|| view! { <p><a class="link" href=format!("/w/{place}/desk")>"To the queue"</a>" · "<a class="link" href=format!("/w/{place}/desk/relay")>"Relay"</a></p> })}
-        <section>
+        <section id="said">
             <h2>"What customers read"</h2>
+            <Done what=told(&[("set-desk", "Saved.")])/>
             <form method="post" action=action("set-desk")>
                 <FormError error=error.clone() fields=&["name", "welcome"]/>
                 <Field name="name" id="desk-name" label="Name" value=name hint="Above their conversation." error=error.clone()/>
@@ -77,18 +103,70 @@ fn Parts(
                 <button type="submit" class="button primary">{if there { "Save" } else { "Open the desk" }}</button>
             </form>
         </section>
-        {desk.map(|desk| view! { <People agents=desk.agents others=desk.others back=adding action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot action=action("set-bot")/><Replies back=replies action=action.clone()/><TargetsForm action=action("set-targets")/> })}
+        {desk.map(|desk| view! { <People agents=desk.agents others=desk.others back=adding told=agents_told action=action.clone()/><Keys keys=desk.keys origin=desk.origin back=keyed told=keys_told action=action.clone()/><Assistant bot=desk.bot place=place.clone() back=bot told=bot_told action=action("set-bot")/><Replies back=replies told=replies_told changed here=format!("/w/{place}/desk/set-up") action=action.clone()/><TargetsForm action=action("set-targets") told=targets_told/> })}
     }
 }
 
 #[component]
-fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Send + 'static) -> impl IntoView {
-    let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
-    let (name, text, labels) = (typed("name"), typed("text"), typed("labels"));
-    let (priority, next) = (typed("priority"), typed("next"));
+fn Replies(
+    back: Option<FormBack>,
+    told: Option<&'static str>,
+    changed: String,
+    /// This page.
+    here: String,
+    action: impl Fn(&str) -> String + Clone + Send + 'static,
+) -> impl IntoView {
+    view! {
+        <section id="replies">
+            <h2>"Saved replies"</h2>
+            <p>"Words that are sent often. Agents find them below the box, or by typing / into it. With labels, a priority or a next step they are done in one go, beside the conversation."</p>
+            <Done what=told/>
+            <Suspense>
+                {
+                    let (back, changed, here, action) = (back.clone(), changed.clone(), here.clone(), action.clone());
+                    Suspend::new(async move {
+                        match list_replies().await {
+                            Ok(replies) => {
+                                let of = replies.iter().find(|r| r.id.to_string() == changed).cloned();
+                                let one = {
+                                    let (action, here) = (action.clone(), here.clone());
+                                    move |r: Reply| view! {
+                                        <li>
+                                            <div><p>{r.name.clone()}</p><p class="quiet">{r.text.clone()}</p>{r.acts().then(|| view! { <p class="quiet">{format!("Then: {}", r.deeds())}</p> })}</div>
+                                            <a class="button" href=format!("{here}?reply={}#reply-name", r.id) aria-label=format!("Change {}", r.name)>"Change"</a>
+                                            <form method="post" action=action("remove-reply")>
+                                                <input type="hidden" name="reply" value=r.id.to_string()/>
+                                                <button type="submit" class="button" aria-label=format!("Remove {}", r.name)>"Remove"</button>
+                                            </form>
+                                        </li>
+                                    }
+                                };
+                                view! { <ul class="facts">{replies.into_iter().map(one).collect_view()}</ul><ReplyForm back of here action=action("put-reply")/> }.into_any()
+                            }
+                            Err(error) => view! { <Failed error/> }.into_any(),
+                        }
+                    })
+                }
+            </Suspense>
+        </section>
+    }
+}
+
+/// A new reply, or another text for the one that is kept.
+#[component]
+fn ReplyForm(back: Option<FormBack>, of: Option<Reply>, here: String, action: String) -> impl IntoView {
+    let typed = |field: &str, kept: fn(&Reply) -> String| match &back {
+        Some(back) => back.typed(field),
+        None => of.as_ref().map(kept).unwrap_or_default(),
+    };
+    let (name, text) = (typed("name", |r| r.name.clone()), typed("text", |r| r.text.clone()));
+    let labels = typed("labels", |r| r.labels.join(", "));
+    let priority = typed("priority", |r| r.priority.map(|n| n.to_string()).unwrap_or_default());
+    let next = typed("next", |r| r.next.map(|next| next.as_str().to_owned()).unwrap_or_default());
+    let id = typed("reply", |r| r.id.to_string());
     let error = back.as_ref().and_then(|b| b.error.clone());
     let acts = !labels.is_empty() || !priority.is_empty() || !next.is_empty();
-    let put = action("put-reply");
+    let old = !id.is_empty();
     let urgencies = vec![("", "As it is"), ("0", "Low"), ("1", "Normal"), ("2", "High"), ("3", "Urgent")];
     let ways = vec![
         ("", "Nothing"),
@@ -97,34 +175,11 @@ fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Sen
         ("waiting", "Give back to the queue"),
     ];
     view! {
-        <section>
-            <h2>"Saved replies"</h2>
-            <p>"Words that are sent often. Agents find them below the box, or by typing / into it. With labels, a priority or a next step they are done in one go, under “More”."</p>
-            <Suspense>
-                {
-                    let action = action.clone();
-                    Suspend::new(async move {
-                        match list_replies().await {
-                            Ok(replies) => {
-                                let one = move |r: Reply| view! {
-                                    <li>
-                                        <div><p>{r.name.clone()}</p><p class="quiet">{r.text.clone()}</p>{r.acts().then(|| view! { <p class="quiet">{format!("Then: {}", r.deeds())}</p> })}</div>
-                                        <form method="post" action=action("remove-reply")>
-                                            <input type="hidden" name="reply" value=r.id.to_string()/>
-                                            <button type="submit" class="button" aria-label=format!("Remove {}", r.name)>"Remove"</button>
-                                        </form>
-                                    </li>
-                                };
-                                view! { <ul class="facts">{replies.into_iter().map(one).collect_view()}</ul> }.into_any()
-                            }
-                            Err(error) => view! { <Failed error/> }.into_any(),
-                        }
-                    })
-                }
-            </Suspense>
-            <form method="post" action=put>
+        <form method="post" action=action>
+            <h3>{if old { "Change this reply" } else { "A new one" }}</h3>
+            {old.then(|| view! { <input type="hidden" name="reply" value=id/> })}
                 <FormError error=error.clone() fields=&["name", "text", "labels", "priority", "next"]/>
-                <Field name="name" id="reply-name" label="Short name" value=name hint="What is kept under this name already is replaced, with all that it does." error=error.clone()/>
+                <Field name="name" id="reply-name" label="Short name" value=name hint="By which agents find it." error=error.clone()/>
                 <Paragraph name="text" label="Words" rows="3" hint="{{customer}}, {{agent}} and {{desk}} are filled in. May be empty where something else is done." value=text error=error.clone()/>
                 <details class="more" open=acts>
                     <summary class="link">"What else it does"</summary>
@@ -132,21 +187,30 @@ fn Replies(back: Option<FormBack>, action: impl Fn(&str) -> String + Clone + Sen
                     <Choice name="priority" label="Priority" options=urgencies value=priority error=error.clone()/>
                     <Choice name="next" label="Then" options=ways value=next error/>
                 </details>
-                <button type="submit" class="button primary">"Keep"</button>
-            </form>
-        </section>
+                <div class="row">
+                    <button type="submit" class="button primary">{if old { "Save" } else { "Keep" }}</button>
+                    {old.then(|| view! { <a class="button" href=format!("{here}#replies")>"Leave it as it is"</a> })}
+                </div>
+        </form>
     }
 }
 
 #[component]
-fn Assistant(bot: Bot, place: String, back: Option<FormBack>, action: String) -> impl IntoView {
+fn Assistant(
+    bot: Bot,
+    place: String,
+    back: Option<FormBack>,
+    told: Option<&'static str>,
+    action: String,
+) -> impl IntoView {
     let typed = |field: &str, stored: String| back.as_ref().map_or(stored, |b| b.typed(field));
     let (name, words) = (typed("name", bot.name), typed("words", bot.words.join("\n")));
     let on = back.as_ref().map_or(bot.on, |b| !b.typed("on").is_empty());
     let error = back.and_then(|b| b.error);
     view! {
-        <section>
+        <section id="assistant">
             <h2>"The assistant"</h2>
+            <Done what=told/>
             <p>
                 "It answers new conversations first, from the "
                 <a class="link" href=format!("/w/{place}/desk/help")>"help articles"</a>
@@ -168,15 +232,25 @@ fn People(
     agents: Vec<Colleague>,
     others: Vec<(MemberId, String)>,
     back: Option<FormBack>,
+    told: Option<&'static str>,
     action: impl Fn(&str) -> String + Clone + Send + 'static,
 ) -> impl IntoView {
     let error = back.and_then(|b| b.error);
-    let add = action("put-agent");
+    let (add, change) = (action("put-agent"), action("put-agent"));
     let agent = move |c: Colleague| {
         let Colleague { member, name, here, has, capacity, .. } = c;
         view! {
             <li>
                 <div><p>{name.clone()}</p><p class="quiet">{format!("{}. Has {has} of {capacity}.", if here { "Here" } else { "Away" })}</p></div>
+                <details class="sure">
+                    <summary class="button" aria-label=format!("Change {name}")>"Change"</summary>
+                    <form method="post" action=change.clone()>
+                        <input type="hidden" name="member" value=member.to_string()/>
+                        <div class="field"><label for=format!("name-{member}")>"Name for customers"</label><input id=format!("name-{member}") name="name" maxlength="80" value=name.clone()/></div>
+                        <div class="field"><label for=format!("capacity-{member}")>"Conversations at once"</label><input id=format!("capacity-{member}") name="capacity" type="number" min="1" max="100" required value=capacity.to_string()/></div>
+                        <button type="submit" class="button primary">"Save"</button>
+                    </form>
+                </details>
                 <form method="post" action=action("remove-agent")>
                     <input type="hidden" name="member" value=member.to_string()/>
                     <button type="submit" class="button" aria-label=format!("Remove {name}")>"Remove"</button>
@@ -185,8 +259,9 @@ fn People(
         }
     };
     view! {
-        <section>
+        <section id="agents">
             <h2>"Who answers"</h2>
+            <Done what=told/>
             <p>"Every member reads the conversations and can leave notes. Whoever is on this list takes them and answers."</p>
             {if agents.is_empty() {
                 view! { <p class="quiet">"Nobody answers yet."</p> }.into_any()
@@ -216,6 +291,7 @@ fn Keys(
     keys: Vec<WidgetKey>,
     origin: String,
     back: Option<FormBack>,
+    told: Option<&'static str>,
     action: impl Fn(&str) -> String + Clone + Send + 'static,
 ) -> impl IntoView {
     let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
@@ -246,8 +322,9 @@ fn Keys(
         }
     };
     view! {
-        <section>
+        <section id="pages">
             <h2>"Your web pages"</h2>
+            <Done what=told/>
             <ul class="facts">{keys.into_iter().map(key).collect_view()}</ul>
             <form method="post" action=make>
                 <FormError error=error.clone() fields=&["name", "origins"]/>

@@ -34,9 +34,18 @@ struct Row {
     seq: i64,
 }
 
+/// What the customer said last: what somebody who looks for work goes by, whoever has answered since.
+macro_rules! last_words {
+    () => {
+        "case when last.role = 'customer' then last.text else coalesce((
+           select left(m.content ->> 'text', 160) from app.conversation_messages m
+            where m.conversation_id = t.id and m.role = 'customer' order by m.seq desc limit 1), last.text) end"
+    };
+}
+
 /// Lines from `$from`, those of which `$which` holds, as `$order` says. What they are narrowed to is $5 to $9.
 macro_rules! lines {
-    ($said:literal, $key:literal, $from:literal, $which:literal, $order:literal) => {
+    ($said:expr, $key:literal, $from:literal, $which:literal, $order:literal) => {
         concat!(
             "select t.id, t.customer_name as name, t.customer_email as email, ",
             $said,
@@ -50,7 +59,7 @@ macro_rules! lines {
             " left join app.agents a on a.user_id = t.claimed_by
                left join app.readings r on r.conversation_id = t.id and r.user_id = (select auth.uid())
                left join lateral (
-                 select m.seq, left(m.content ->> 'text', 160) as text from app.conversation_messages m
+                 select m.seq, m.role, left(m.content ->> 'text', 160) as text from app.conversation_messages m
                   where m.conversation_id = t.id and m.role in ('customer', 'bot', 'agent') order by m.seq desc limit 1) last on true
               where ",
             $which,
@@ -68,7 +77,7 @@ macro_rules! lines {
 macro_rules! listed {
     ($which:literal) => {
         lines!(
-            "last.text",
+            last_words!(),
             "(extract(epoch from t.active_at) * 1000000)::bigint::text",
             "app.conversations t",
             $which,
@@ -78,7 +87,7 @@ macro_rules! listed {
 }
 
 const WAITING: &str = lines!(
-    "last.text",
+    last_words!(),
     "t.priority || ':' || (extract(epoch from t.waiting_since) * 1000000)::bigint",
     "app.conversations t",
     "t.status = 'waiting'
@@ -107,7 +116,7 @@ const MENTIONS: &str = listed!(
        and $2::smallint is null and ($1::bigint is null or (t.active_at, t.id) < (to_timestamp($1 / 1000000.0), $3))"
 );
 const DUE: &str = lines!(
-    "last.text",
+    last_words!(),
     "(extract(epoch from t.due_at) * 1000000)::bigint::text",
     "app.conversations t",
     "t.due_at is not null and $2::smallint is null
@@ -357,7 +366,7 @@ pub async fn conversation(
     let replies = replies(lane)
         .await?
         .into_iter()
-        .map(|r| Reply { text: filled_in(&r.text, &customer, &head.me, &head.desk), ..r })
+        .map(|r| Reply { text: filled_in(&r.text, &head.name, &head.me, &head.desk), ..r })
         .collect();
     let others: Vec<Row> = if head.email.is_empty() {
         Vec::new()
@@ -377,6 +386,7 @@ pub async fn conversation(
     Ok(Conversation {
         id,
         customer,
+        known: head.name,
         email: head.email,
         status: head.status,
         agent: head.agent.filter(|_| head.status == ConversationStatus::Claimed),
@@ -526,6 +536,12 @@ pub async fn describe(
     Ok(())
 }
 
+/// What the staff calls a customer, and where they write to them; either may be empty.
+pub async fn name_customer(lane: &mut UserLane, id: ConversationId, name: &str, email: &str) -> Result<(), AppError> {
+    sqlx::query("select app.name_customer($1, $2, $3)").bind(id).bind(name).bind(email).execute(lane.conn()).await?;
+    Ok(())
+}
+
 /// Words that are sent often, by name.
 pub async fn replies(lane: &mut UserLane) -> Result<Vec<Reply>, AppError> {
     type Row = (ReplyId, String, String, Vec<String>, Option<i16>, Option<ConversationStatus>, String);
@@ -546,9 +562,9 @@ pub async fn reply_for(
     reply: ReplyId,
     id: ConversationId,
 ) -> Result<(Reply, String, i16, Vec<String>), AppError> {
-    type Row = (String, String, String, i16, Vec<String>, String, String);
-    let (name, email, subject, priority, labels, desk, me): Row = sqlx::query_as(
-        "select t.customer_name, t.customer_email, t.subject, t.priority, t.labels, coalesce((select d.name from app.desks d), ''),
+    type Row = (String, String, i16, Vec<String>, String, String);
+    let (name, subject, priority, labels, desk, me): Row = sqlx::query_as(
+        "select t.customer_name, t.subject, t.priority, t.labels, coalesce((select d.name from app.desks d), ''),
                 app.my_name(t.workspace_id)
            from app.conversations t where t.id = $1",
     )
@@ -556,25 +572,34 @@ pub async fn reply_for(
     .fetch_one(lane.conn())
     .await?;
     let found = replies(lane).await?.into_iter().find(|r| r.id == reply).ok_or(AppError::NotFound)?;
-    let text = filled_in(&found.text, &customer(&name, &email), &me, &desk);
+    let text = filled_in(&found.text, &name, &me, &desk);
     Ok((Reply { text, ..found }, subject, priority, labels))
 }
 
 /// Keeps words, and what is done besides, under a name; what was kept there is replaced.
-pub async fn put_reply(lane: &mut UserLane, reply: &Reply) -> Result<(), AppError> {
-    sqlx::query(
-        "insert into app.replies (name, text, labels, priority, next) values ($1, $2, $3, $4, coalesce($5, ''))
-         on conflict (workspace_id, name) do update
-           set text = excluded.text, labels = excluded.labels, priority = excluded.priority, next = excluded.next",
-    )
-    .bind(&reply.name)
-    .bind(&reply.text)
-    .bind(&reply.labels)
-    .bind(reply.priority)
-    .bind(reply.next)
-    .execute(lane.conn())
-    .await?;
-    Ok(())
+pub async fn put_reply(lane: &mut UserLane, of: Option<ReplyId>, reply: &Reply) -> Result<(), AppError> {
+    let text = match of {
+        Some(_) => {
+            "update app.replies set name = $1, text = $2, labels = $3, priority = $4, next = coalesce($5, '') where id = $6"
+        }
+        None => {
+            "insert into app.replies (name, text, labels, priority, next) select $1, $2, $3, $4, coalesce($5, '') where $6::uuid is null"
+        }
+    };
+    let done = sqlx::query(text)
+        .bind(&reply.name)
+        .bind(&reply.text)
+        .bind(&reply.labels)
+        .bind(reply.priority)
+        .bind(reply.next)
+        .bind(of)
+        .execute(lane.conn())
+        .await
+        .map_err(|error| match error.as_database_error().and_then(|db| db.constraint()) {
+            Some("replies_workspace_id_name_key") => AppError::invalid("name", "Another reply has this name."),
+            _ => error.into(),
+        })?;
+    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
 }
 
 pub async fn remove_reply(lane: &mut UserLane, reply: ReplyId) -> Result<(), AppError> {
@@ -609,15 +634,8 @@ pub async fn here(lane: &mut UserLane) -> Result<(), AppError> {
 /// Shuts the customer of a conversation out, or lets them in again. For agents.
 pub async fn block(lane: &mut UserLane, id: ConversationId, blocked: bool) -> Result<(), AppError> {
     here(lane).await?;
-    let done = sqlx::query(
-        "update app.visitors set blocked_at = case when $2 then now() end
-          where id = (select t.visitor_id from app.conversations t where t.id = $1)",
-    )
-    .bind(id)
-    .bind(blocked)
-    .execute(lane.conn())
-    .await?;
-    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
+    sqlx::query("select app.block_customer($1, $2)").bind(id).bind(blocked).execute(lane.conn()).await?;
+    Ok(())
 }
 
 /// The desk of the lane's workspace; `None` when there is none yet.

@@ -93,6 +93,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("remove-agent", "/api/moat/conversations/server_fns/remove_agent"),
     ("make-widget-key", "/api/moat/conversations/server_fns/make_widget_key"),
     ("remove-widget-key", "/api/moat/conversations/server_fns/remove_widget_key"),
+    ("name-customer", "/api/moat/conversations/server_fns/name_customer"),
     ("describe-conversation", "/api/moat/conversations/server_fns/describe_conversation"),
     ("put-reply", "/api/moat/conversations/server_fns/put_reply"),
     ("remove-reply", "/api/moat/conversations/server_fns/remove_reply"),
@@ -124,6 +125,19 @@ const SHOWN: &[&str] = &["invite", "resend-invitation", "make-relay-secret", "ma
 
 /// Those that take along what is being typed for another one: it comes back with the page.
 const KEPT: &[&str] = &["stop", "take-back"];
+
+/// Those whose page says that it was done, by the `done` of its address, where nothing else on it would show that.
+const TOLD: &[&str] = &[
+    "set-desk",
+    "put-agent",
+    "remove-agent",
+    "make-widget-key",
+    "remove-widget-key",
+    "set-bot",
+    "put-reply",
+    "remove-reply",
+    "set-targets",
+];
 
 /// Says that a script sends the form and stays on the page.
 const BY_SCRIPT: &str = "x-moat-form";
@@ -169,7 +183,11 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
             router::render_page(&state, page).await
         }
         Ok(answer) if answer.status().is_success() || answer.status().is_redirection() => {
-            let here = HeaderValue::from_str(&here(&parts.uri)).unwrap_or(HeaderValue::from_static("/"));
+            let mut here = here(&parts.uri);
+            if TOLD.contains(name) {
+                here = format!("{here}{}done={name}", if here.contains('?') { '&' } else { '?' });
+            }
+            let here = HeaderValue::from_str(&here).unwrap_or(HeaderValue::from_static("/"));
             let next = answer.headers().get(header::LOCATION).cloned().unwrap_or(here);
             let mut response = StatusCode::SEE_OTHER.into_response();
             response.headers_mut().insert(header::LOCATION, next);
@@ -200,9 +218,10 @@ pub async fn post(State(state): State<AppState>, request: Request) -> Response {
     }
 }
 
-/// The address of the page that a form stood on: what its own address says besides the form's name.
+/// The address of the page that a form stood on: what its own address says besides the form's name, and what was done before.
 fn here(uri: &Uri) -> String {
-    let rest = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).filter(|(name, _)| name != "do");
+    let rest = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .filter(|(name, _)| name != "do" && name != "done");
     let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
     if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{rest}", uri.path()) }
 }

@@ -10,7 +10,7 @@ use crate::{
     accounts::zones,
     error::AppError,
     ui::{
-        form::{Choice, Field, FormBack, FormError, form_back},
+        form::{Choice, Done, Field, FormBack, FormError, form_back},
         notice::Failed,
     },
     workspaces::page::{place, with_workspace},
@@ -95,12 +95,13 @@ fn Plot(days: Vec<(String, i64)>) -> impl IntoView {
 
 /// The part of a desk's set-up that sets targets, hours, and how answers go out and customers come in.
 #[component]
-pub fn TargetsForm(action: String) -> impl IntoView {
+pub fn TargetsForm(action: String, told: Option<&'static str>) -> impl IntoView {
     let back = form_back(&["set-targets"]);
     view! {
         <link rel="stylesheet" href="/desk.css"/>
-        <section>
+        <section id="targets">
             <h2>"Targets and hours"</h2>
+            <Done what=told/>
             <Suspense>
                 {
                     let (back, action) = (back.clone(), action.clone());

@@ -1,0 +1,220 @@
+-- Claims in one write, what agents say of a customer, and blocking that shows in the conversation.
+
+grant update (customer_name, customer_email) on app.conversations to authenticated;
+grant update (name) on app.replies to authenticated;
+
+grant moat_definer to current_user;
+grant usage, create on schema app to moat_definer;
+grant usage, create on schema gate to moat_definer;
+
+-- As before, and somebody who was blocked is told apart from somebody whom nobody knows any more: the one stays out, the other may
+-- begin anew.
+create or replace function gate.open_visitor(p_hash bytea) returns text
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v record;
+begin
+  select x.id, x.workspace_id, x.blocked_at into v from app.visitors x join app.workspaces w on w.id = x.workspace_id
+   where x.token_hash = p_hash and w.deleted_at is null;
+  if not found then return 'none'; end if;
+  if v.blocked_at is not null then raise exception using errcode = 'P0403', message = 'blocked'; end if;
+  perform set_config('request.jwt.claims',
+    jsonb_build_object('role', 'visitor', 'visitor', v.id, 'org_id', v.workspace_id)::text, true);
+  return 'visitor';
+end $$;
+
+-- As before, but the lease is written down only when it would be shorter by a minute otherwise: each claim would write it again.
+create or replace function app.hold_agent() returns app.agents
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  a app.agents;
+begin
+  select x.* into a from app.agents x where x.workspace_id = app.member_org() and x.user_id = auth.uid() for no key update;
+  if not found then raise exception using errcode = 'P0441', message = 'no agent'; end if;
+  if a.here_until is null or a.here_until < now() + interval '4 minutes' then
+    update app.agents x set here_until = now() + interval '5 minutes'
+     where x.workspace_id = a.workspace_id and x.user_id = a.user_id returning x.* into a;
+  end if;
+  return a;
+end $$;
+
+-- As before, and whoever leaves an address alone keeps the name that they are known by.
+create or replace function app.introduce(p_name text, p_email text) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  c jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  me uuid := c ->> 'visitor';
+  o uuid := c ->> 'org_id';
+begin
+  update app.visitors v set name = coalesce(nullif(p_name, ''), v.name), email = p_email
+   where v.id = me and v.workspace_id = o and v.blocked_at is null;
+  if not found then raise exception using errcode = 'P0404', message = 'no such visitor'; end if;
+  update app.conversations t set customer_name = coalesce(nullif(p_name, ''), t.customer_name), customer_email = p_email
+   where t.visitor_id = me and t.workspace_id = o;
+end $$;
+
+alter function gate.open_visitor(bytea) owner to moat_definer;
+alter function app.introduce(text, text) owner to moat_definer;
+alter function app.hold_agent() owner to moat_definer;
+revoke create on schema app from moat_definer;
+revoke create on schema gate from moat_definer;
+revoke moat_definer from current_user;
+
+-- The agent's, with the line that says so: one write of the talk for both.
+create or replace function app.claim(p_agent app.agents, p_conversation uuid) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  at bigint;
+begin
+  if (select count(*) from app.conversations t where t.claimed_by = p_agent.user_id) >= p_agent.capacity then
+    raise exception using errcode = 'P0442', message = 'as many as they can have';
+  end if;
+  update app.conversations t
+     set status = 'claimed', claimed_by = p_agent.user_id, claimed_at = now(), snoozed_until = null, resolved_at = null,
+         last_seq = t.last_seq + 1
+   where t.id = p_conversation returning t.last_seq into at;
+  insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id, author_name)
+    values (p_conversation, p_agent.workspace_id, at, 'system', '{"text": "took this"}', p_agent.user_id, p_agent.name);
+end $$;
+
+create or replace function app.take_conversation(p_conversation uuid, out had_by uuid)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  a app.agents := app.hold_agent();
+begin
+  select t.claimed_by into had_by from app.conversations t where t.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  if had_by is null then perform app.claim(a, p_conversation); end if;
+end $$;
+
+create or replace function app.take_next() returns uuid
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  a app.agents := app.hold_agent();
+  found_one uuid;
+begin
+  select t.id into found_one from app.conversations t where t.workspace_id = a.workspace_id and t.status = 'waiting'
+   order by t.priority desc, t.waiting_since, t.id limit 1 for no key update skip locked;
+  if found_one is not null then perform app.claim(a, found_one); end if;
+  return found_one;
+end $$;
+
+-- Why the caller's answer to what they had seen may not be said now: 'taken', 'news' or 'blocked'. NULL: it may, and the talk is the
+-- caller's from then on. Whoever calls this holds the talk.
+create function app.held(p_agent app.agents, p_conversation uuid, p_seen bigint, p_drafts boolean) returns text
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  t record;
+begin
+  select x.claimed_by, v.blocked_at into t from app.conversations x
+    left join app.visitors v on v.id = x.visitor_id and v.workspace_id = x.workspace_id where x.id = p_conversation;
+  if t.claimed_by <> p_agent.user_id then return 'taken'; end if;
+  if t.blocked_at is not null then return 'blocked'; end if;
+  if exists (select from app.conversation_messages x where x.conversation_id = p_conversation and x.seq > p_seen and x.role <> 'system'
+               and (x.author_id is distinct from p_agent.user_id or x.content ? 'from') and (p_drafts or not x.content ? 'draft')) then
+    return 'news';
+  end if;
+  if t.claimed_by is null then perform app.claim(p_agent, p_conversation); end if;
+  return null;
+end $$;
+
+-- As before, and nobody answers a customer who is blocked.
+create or replace function app.answer_later(p_conversation uuid, p_client uuid, p_text text, p_seen bigint, p_seconds int, out held text)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  a app.agents := app.hold_agent();
+  t record;
+  m record;
+begin
+  select x.last_seq into t from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  select x.content ->> 'text' as text, x.role into m from app.conversation_messages x
+   where x.client_id = p_client and x.conversation_id = p_conversation
+  union all select x.text, 'agent' from app.later_answers x where x.id = p_client and x.conversation_id = p_conversation;
+  if found then
+    if m.text is distinct from p_text or m.role <> 'agent' then
+      raise exception using errcode = 'P0409', message = 'this id was used for another text';
+    end if;
+    return;
+  end if;
+  held := app.held(a, p_conversation, p_seen, false);
+  if held is not null then return; end if;
+  insert into app.later_answers (id, conversation_id, text, seen, send_at)
+    -- Nobody has seen what was not said yet.
+    values (p_client, p_conversation, p_text, least(p_seen, t.last_seq), now() + make_interval(secs => p_seconds));
+end $$;
+
+create or replace function app.answer_conversation(p_conversation uuid, p_client uuid, p_text text, p_seen bigint, p_note boolean,
+    out message_id uuid, out held text)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  a app.agents;
+  t record;
+  m record;
+  at bigint;
+begin
+  if not p_note then a := app.hold_agent(); end if;
+  select x.workspace_id into t from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  select x.id, x.content, x.role into m from app.conversation_messages x where x.client_id = p_client and x.conversation_id = p_conversation;
+  if found then
+    if m.content ->> 'text' is distinct from p_text or (m.role = 'note') is distinct from p_note then
+      raise exception using errcode = 'P0409', message = 'this id was used for another text';
+    end if;
+    message_id := m.id;
+    return;
+  end if;
+  -- The id of an answer that has not left yet is spent as well, but for that answer.
+  if exists (select from app.later_answers x where x.id = p_client and x.conversation_id = p_conversation and (p_note or x.text <> p_text)) then
+    raise exception using errcode = 'P0409', message = 'this id was used for another text';
+  end if;
+  if not p_note then
+    held := app.held(a, p_conversation, p_seen, true);
+    if held is not null then return; end if;
+  end if;
+  update app.conversations x
+     set last_seq = x.last_seq + 1, active_at = clock_timestamp(),
+         first_reply_at = case when p_note then x.first_reply_at else coalesce(x.first_reply_at, now()) end,
+         waiting_since = case when p_note then x.waiting_since end
+   where x.id = p_conversation returning x.last_seq into at;
+  insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
+    values (p_conversation, t.workspace_id, at, p_client, case when p_note then 'note' else 'agent' end,
+            jsonb_build_object('text', p_text), (select auth.uid()), coalesce(a.name, app.my_name(t.workspace_id)))
+    returning id into message_id;
+end $$;
+
+-- What the staff calls a customer, and their address. For agents. What a customer says of themselves later stands above it.
+create function app.name_customer(p_conversation uuid, p_name text, p_email text) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  perform app.hold_agent();
+  perform from app.conversations t where t.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  update app.conversations t set customer_name = p_name, customer_email = p_email
+   where t.id = p_conversation and (t.customer_name, t.customer_email) <> (p_name, p_email);
+  if found then perform app.log_line(p_conversation, 'changed who the customer is'); end if;
+end $$;
+
+-- Shuts the customer of a talk out, or lets them in again. What is nobody's, or the caller's, is resolved with it: nobody waits there
+-- any more. P0404: it is a colleague's question, who is no customer.
+create function app.block_customer(p_conversation uuid, p_blocked boolean) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  t record;
+begin
+  select x.visitor_id, x.workspace_id, x.claimed_by, x.status, v.blocked_at into t from app.conversations x
+    join app.visitors v on v.id = x.visitor_id and v.workspace_id = x.workspace_id where x.id = p_conversation for no key update of x;
+  if not found then raise exception using errcode = 'P0404', message = 'no such customer'; end if;
+  -- Said twice it is done once.
+  if (t.blocked_at is not null) = p_blocked then return; end if;
+  update app.visitors v set blocked_at = case when p_blocked then now() end where v.id = t.visitor_id and v.workspace_id = t.workspace_id;
+  if p_blocked and t.status <> 'resolved' and coalesce(t.claimed_by, (select auth.uid())) = (select auth.uid()) then
+    update app.conversations x
+       set status = 'resolved', claimed_by = null, claimed_at = null, resolved_at = now(), waiting_since = null, snoozed_until = null
+     where x.id = p_conversation;
+  end if;
+  perform app.log_line(p_conversation, case when p_blocked then 'blocked this customer' else 'let this customer write again' end);
+end $$;
+
+grant execute on function app.held(app.agents, uuid, bigint, boolean), app.name_customer(uuid, text, text),
+  app.block_customer(uuid, boolean) to authenticated;

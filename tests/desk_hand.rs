@@ -1,0 +1,163 @@
+//! What agents do by hand: taking a conversation, saying whose it is, shutting its customer out.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::Executor;
+
+use crate::{
+    conversations::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
+    harness::{App, Person},
+    workspaces::{at, join, ok},
+};
+
+const DESK: &str = "conversations/server_fns";
+
+/// What stands in the lines of a conversation that say what was done.
+fn deeds(whole: &Value) -> Vec<String> {
+    let lines = whole["messages"].as_array().unwrap().iter();
+    lines
+        .filter(|m| m["role"] == "system")
+        .map(|m| format!("{} {}", m["author"].as_str().unwrap(), m["text"].as_str().unwrap()))
+        .collect()
+}
+
+async fn name(app: &App, person: &Person, place: &str, id: &str, name: &str, email: &str) -> StatusCode {
+    let fields = [("conversation", id), ("name", name), ("email", email)];
+    at(app, person, place, &format!("{DESK}/name_customer"), &fields).await.status
+}
+
+async fn block(app: &App, person: &Person, place: &str, id: &str, blocked: &str) -> StatusCode {
+    at(app, person, place, &format!("{DESK}/block_customer"), &[("conversation", id), ("blocked", blocked)])
+        .await
+        .status
+}
+
+#[tokio::test]
+async fn what_agents_call_a_customer_is_shown_until_the_customer_says_it_themselves() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "hello").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    let hello = [("name", "Hello"), ("text", "Hello {{customer}}, {{agent}} here.")];
+    ok(&app, &ada, &place, &format!("{DESK}/put_reply"), &hello).await;
+    let text = async || read(&app, &ada, &place, &id).await["replies"][0]["text"].clone();
+    assert_eq!(text().await, "Hello, Ada here.");
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let other = desk(&app, "eve@example.org", "Other").await;
+    assert_eq!(name(&app, &bob, &bobs, &id, "Bobby", "").await, StatusCode::CONFLICT, "for agents");
+    assert_eq!(name(&app, &other.ada, &other.place, &id, "Eve", "").await, StatusCode::NOT_FOUND);
+    assert_eq!(name(&app, &ada, &place, &id, "Vi", "not an address").await, StatusCode::BAD_REQUEST);
+    assert_eq!(queue(&app, &ada, &place, "waiting").await[0]["customer"], "Visitor");
+    assert_eq!(name(&app, &ada, &place, &id, "Vi", "").await, StatusCode::OK);
+    assert_eq!(name(&app, &ada, &place, &id, "Vi", "").await, StatusCode::OK);
+    assert_eq!(text().await, "Hello Vi, Ada here.");
+    // Whoever leaves an address alone keeps the name.
+    vi.call(&app, "widget/server_fns/introduce", &[("email", "vi@example.org")]).await;
+    let whole = read(&app, &ada, &place, &id).await;
+    assert_eq!((&whole["known"], &whole["email"]), (&json!("Vi"), &json!("vi@example.org")));
+    assert_eq!(deeds(&whole), ["Ada changed who the customer is"]);
+    vi.call(&app, "widget/server_fns/introduce", &[("name", "Viola"), ("email", "vi@example.org")]).await;
+    assert_eq!(read(&app, &ada, &place, &id).await["known"], "Viola");
+    assert_eq!(vi.reads(&app).await, ["hello"]);
+}
+
+#[tokio::test]
+async fn a_customer_who_is_blocked_is_answered_no_more_and_their_conversation_is_resolved_unless_a_colleague_has_it() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    agent(&app, &ada, &place, &bobs, "Bob", "3").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "buy this").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    assert_eq!(block(&app, &ada, &place, &id, "true").await, StatusCode::OK);
+    assert_eq!(block(&app, &ada, &place, &id, "true").await, StatusCode::OK);
+    let whole = read(&app, &ada, &place, &id).await;
+    assert_eq!((&whole["status"], &whole["blocked"]), (&json!("resolved"), &json!(true)));
+    assert_eq!(deeds(&whole), ["Ada blocked this customer"]);
+    let held = answer(&app, &ada, &place, &id, "no", None).await;
+    assert_eq!(held.status, StatusCode::CONFLICT);
+    assert!(held.json()["what"].as_str().unwrap().contains("blocked"), "{}", held.body);
+    let later = [
+        ("conversation", &*id),
+        ("client", "00000000-0000-4000-8000-0000000000a1"),
+        ("text", "no"),
+        ("seen", "9"),
+        ("wait", "3600"),
+    ];
+    assert_eq!(
+        at(&app, &ada, &place, &format!("{DESK}/answer_conversation"), &later).await.status,
+        StatusCode::CONFLICT
+    );
+    assert_eq!(block(&app, &ada, &place, &id, "false").await, StatusCode::OK);
+    assert_eq!(vi.reads(&app).await, ["buy this"]);
+    // What a colleague has stays theirs.
+    let take = [("conversation", &*id)];
+    ok(&app, &bob, &bobs, &format!("{DESK}/take_conversation"), &take).await;
+    assert_eq!(block(&app, &ada, &place, &id, "true").await, StatusCode::OK);
+    let whole = read(&app, &bob, &bobs, &id).await;
+    assert_eq!((&whole["status"], &whole["mine"]), (&json!("claimed"), &json!(true)));
+    let other = desk(&app, "eve@example.org", "Other").await;
+    assert_eq!(block(&app, &other.ada, &other.place, &id, "false").await, StatusCode::NOT_FOUND);
+    assert_eq!(read(&app, &bob, &bobs, &id).await["blocked"], true);
+}
+
+#[tokio::test]
+async fn whoever_was_erased_begins_anew_and_finds_nothing_of_before() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "my secret").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    ok(&app, &ada, &place, &format!("{DESK}/erase_customer"), &[("conversation", &id), ("place", &place)]).await;
+    assert_eq!(vi.call(&app, "widget/server_fns/read_own", &[]).await.status, StatusCode::UNAUTHORIZED);
+    let again = Visitor::new(&app, &key).await;
+    again.say(&app, "hello again").await;
+    assert_eq!(again.reads(&app).await, ["hello again"]);
+}
+
+#[tokio::test]
+async fn the_queue_shows_what_the_customer_said_last_whoever_has_answered_since() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "where is my parcel?").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    assert_eq!(answer(&app, &ada, &place, &id, "On its way.", Some(1)).await.status, StatusCode::OK);
+    let rows = queue(&app, &ada, &place, "mine").await;
+    assert_eq!(said(&rows[0]), "where is my parcel?");
+    // It is ticked as it was seen, the answer included.
+    assert_eq!(rows[0]["seq"], 3);
+}
+
+#[tokio::test]
+async fn taking_one_says_so_once_and_keeps_a_lease_that_is_long_enough() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    for text in ["one", "two", "three"] {
+        Visitor::new(&app, &key).await.say(&app, text).await;
+    }
+    let until = async || -> String {
+        let mut db = app.db.superuser().await;
+        sqlx::query_scalar("select here_until::text from app.agents").fetch_one(&mut db).await.unwrap()
+    };
+    let take = async || ok(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
+    take().await;
+    let first = until().await;
+    take().await;
+    assert_eq!(until().await, first);
+    let rows = queue(&app, &ada, &place, "mine").await;
+    for row in &rows {
+        let whole = read(&app, &ada, &place, row["id"].as_str().unwrap()).await;
+        assert_eq!(deeds(&whole), ["Ada took this"]);
+        assert_eq!(whole["seen"], 2);
+    }
+    assert_eq!(rows.len(), 2);
+    app.db.superuser().await.execute("update app.agents set here_until = now() + interval '30 s'").await.unwrap();
+    let short = until().await;
+    take().await;
+    assert!(until().await > short);
+}
