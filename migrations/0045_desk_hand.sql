@@ -53,7 +53,19 @@ begin
    where t.visitor_id = me and t.workspace_id = o;
 end $$;
 
+-- Somebody takes what customers said along as a file: that stands in the trail before there is one.
+create function app.note_file() returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  org uuid := app.managed_org();
+begin
+  if org is null then raise exception using errcode = 'P0403', message = 'for whoever looks after it'; end if;
+  insert into app.audit_pending (workspace_id, kind, hand, actor) values (org, 'file.added', 'person', auth.uid());
+end $$;
+
 alter function gate.open_visitor(bytea) owner to moat_definer;
+alter function app.note_file() owner to moat_definer;
+grant execute on function app.note_file() to authenticated;
 alter function app.introduce(text, text) owner to moat_definer;
 alter function app.hold_agent() owner to moat_definer;
 revoke create on schema app from moat_definer;

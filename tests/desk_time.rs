@@ -458,4 +458,8 @@ async fn figures_count_what_was_answered_and_resolved_here_and_the_file_has_a_li
     let bobs = join(&app, &place, &bob, "project_creator").await;
     assert_eq!(file(&bob, &bobs).await.status, StatusCode::FORBIDDEN);
     assert_eq!(file(&other.ada, &place).await.status, StatusCode::NOT_FOUND);
+    // The one that there was stands in the trail.
+    let trail = ok(&app, &ada, &place, "audit/server_fns/list_events", &[("wanted[about]", "file")]).await;
+    let kinds: Vec<_> = trail["events"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["file.added"]);
 }

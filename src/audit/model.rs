@@ -10,7 +10,7 @@ use crate::{
 pub const EVENTS_PAGE: usize = 50;
 
 /// What can be in the trail: what it is called there, and on screens.
-pub const NOUNS: [(&str, &str); 20] = [
+pub const NOUNS: [(&str, &str); 21] = [
     ("member", "Members"),
     ("invitation", "Invitations"),
     ("offer", "Projects in invitations"),
@@ -27,6 +27,7 @@ pub const NOUNS: [(&str, &str); 20] = [
     ("reply", "Saved replies"),
     ("visitor", "Blocked customers"),
     ("customer", "Erased customers"),
+    ("file", "Files of conversations"),
     ("security", "Denials"),
     ("session", "Sign-ins"),
     ("account", "Account"),
@@ -246,6 +247,7 @@ impl Event {
             ("widget.changed", _) => "changed a web page of the desk".to_owned(),
             ("widget.removed", _) => format!("removed the web page {} from the desk", self.field("name").1),
             ("visitor.changed", _) if self.new.contains_key("blocked_at") => "blocked a customer".to_owned(),
+            ("file.added", _) => "took all conversations along as a file".to_owned(),
             ("customer.removed", _) => "erased a customer".to_owned(),
             ("visitor.changed", _) => "let a customer write again".to_owned(),
             ("session.added", _) => "signed in".to_owned(),

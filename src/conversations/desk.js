@@ -78,7 +78,7 @@ function take(old, fresh) {
   const boxes = [...old.querySelectorAll("input[type=checkbox]:checked")].filter((box) => !box.closest("li")).map((box) => box.name);
   const called = (one) => one.dataset.key ?? one.getAttribute("href") ?? (one.type === "checkbox" ? one.name : one.textContent);
   const focus = !ticking && old.contains(document.activeElement) && called(document.activeElement);
-  const open = [...old.querySelectorAll("details")].map((details) => details.open);
+  const open = new Map([...old.querySelectorAll("details")].map((details) => [called(details.firstElementChild), details.open]));
   // What was changed here and not sent stays; what was not shows what it is by now.
   const edited = (field) => (field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected) : field.value !== field.defaultValue);
   const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
@@ -96,7 +96,7 @@ function take(old, fresh) {
     if (box) box.checked = true;
   }
   if (ticking) (document.getElementById(ticking)?.querySelector("input[type=checkbox]") ?? log)?.focus();
-  [...old.querySelectorAll("details")].forEach((details, n) => (details.open = open[n] ?? false));
+  for (const details of old.querySelectorAll("details")) details.open = open.get(called(details.firstElementChild)) ?? details.open;
   if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
 }
 
@@ -373,6 +373,9 @@ document.addEventListener("submit", (event) => {
   complain(composer, "Send what you wrote, or clear it, before you change others.");
 });
 
+let sending = null; // what is being said, until it is stored and shown
+let leaving = false; // on the way to another conversation
+
 // On screen at once, marked while it is under way. If it was not sent, the words are back where they were typed, under the id that
 // they had: sent again, they are stored once.
 document.addEventListener("submit", async (event) => {
@@ -382,10 +385,20 @@ document.addEventListener("submit", async (event) => {
   if (form.dataset.busy !== undefined) return;
   // Away from this page, and from what was written on it: not before that is sent.
   const leaves = form.elements.next || form.getAttribute("action").endsWith("take-next");
-  if (leaves && composer && (composer.dataset.busy !== undefined || composer.elements.text.value.trim())) {
-    return complain(composer, "Send what you wrote, or clear it, before you go on to the next one.");
-  }
+  // Once, whichever of its forms: by then the region may have been written anew, with another.
+  if (leaves && leaving) return;
+  if (leaves) leaving = true;
   form.dataset.busy = "";
+  if (leaves && composer) {
+    await sending;
+    if (composer.elements.text.value.trim()) {
+      delete form.dataset.busy;
+      leaving = false;
+      return complain(composer, "Send what you wrote, or clear it, before you go on to the next one.");
+    }
+  }
+  let sent = null;
+  if (form === composer) sending = new Promise((go) => (sent = go));
   for (const old of document.querySelectorAll(".problem")) old.remove();
   const body = new URLSearchParams(new FormData(form, event.submitter));
   const field = form.elements[form.dataset.send];
@@ -441,6 +454,8 @@ document.addEventListener("submit", async (event) => {
     refresh().catch(hangUp);
   } finally {
     delete form.dataset.busy;
+    if (leaves) leaving = false;
+    sent?.();
   }
 });
 
@@ -538,6 +553,8 @@ if (open) {
 
 // What is about to leave says that it has.
 if (desk) setInterval(() => document.querySelector(".later.soon") && !document.hidden && soon(), 2000);
+// Nor does anybody tell a customer that somebody has come to the desk.
+if (visit) setInterval(() => document.getElementById("is")?.textContent.startsWith("Nobody is here") && !document.hidden && soon(), 60000);
 // Times on screen go on by themselves.
 if (desk) setInterval(() => !document.hidden && soon(), 60000);
 

@@ -30,8 +30,9 @@ pub async fn export(State(state): State<AppState>, Extension(caller): Extension<
 }
 
 async fn open(state: AppState, opening: Opening) -> Result<Response, AppError> {
-    let mut lane = state.lanes.workspace(&opening).await?;
+    let mut lane = state.lanes.writing(&opening).await?;
     workspaces::sql::managed(&mut lane).await?;
+    sql::note_file(&mut lane).await?;
     lane.commit().await?;
     let (send, receive) = tokio::sync::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(8);
     tokio::spawn(async move {

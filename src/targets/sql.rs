@@ -26,6 +26,12 @@ pub async fn set_targets(lane: &mut UserLane, targets: &Targets) -> Result<(), A
     if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
 }
 
+/// For the trail: the caller takes all conversations along.
+pub async fn note_file(lane: &mut UserLane) -> Result<(), AppError> {
+    sqlx::query("select app.note_file()").execute(lane.conn()).await?;
+    Ok(())
+}
+
 /// How the desk does, with days as `zone` has them.
 pub async fn figures(lane: &mut UserLane, zone: &str) -> Result<Figures, AppError> {
     type Now = (i64, Option<i64>, i64, i64);

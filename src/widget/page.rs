@@ -51,7 +51,9 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
     };
     let name = welcome.name;
     let by_bot = own.status == Some(ConversationStatus::Bot);
-    let ask = own.status.is_some() && !by_bot && !welcome.open && own.email.is_empty();
+    // Asked for when nobody is there; otherwise there for whoever has to go.
+    let ask = own.status.is_some() && !by_bot && own.email.is_empty();
+    let urgent = !welcome.open && own.status != Some(ConversationStatus::Claimed);
     let help = format!("/help/{key}");
     view! {
         <Title text=name.clone()/>
@@ -83,13 +85,16 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
             </div>
             <div id="ask" data-region="">
                 {ask.then(|| view! {
-                    <form method="post" action="/api/moat/widget/server_fns/introduce" data-send="" class="ask">
-                        <label for="email">"Where can we write to you when you have gone?"</label>
-                        <div class="row">
-                            <input id="email" name="email" type="email" autocomplete="email" required=true placeholder="you@example.org"/>
-                            <button type="submit" class="button">"Leave address"</button>
-                        </div>
-                    </form>
+                    <details class="ask" open=urgent>
+                        <summary class="link">"Leave an e-mail address"</summary>
+                        <form method="post" action="/api/moat/widget/server_fns/introduce" data-send="">
+                            <label for="email">"Where can we write to you when you have gone?"</label>
+                            <div class="row">
+                                <input id="email" name="email" type="email" autocomplete="email" required=true placeholder="you@example.org"/>
+                                <button type="submit" class="button">"Leave address"</button>
+                            </div>
+                        </form>
+                    </details>
                 })}
             </div>
             <form id="composer" class="composer-plain" method="post" action="/api/moat/widget/server_fns/say" data-send="text">
