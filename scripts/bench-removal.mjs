@@ -32,7 +32,7 @@ let hears = () => {};
 const stream = await fetch(`${base}/live`, { headers: { authorization: `Bearer ${other}` } });
 (async () => {
   for await (const text of stream.body.pipeThrough(new TextDecoderStream())) {
-    heard += text.match(/^data:/gm)?.length ?? 0;
+    heard += text.match(/^data: \{/gm)?.length ?? 0;
     hears();
   }
 })().catch(() => {});

@@ -46,7 +46,7 @@ const stream = await fetch(`${base}/live`, { headers: { cookie } });
     text = events.pop();
     for (const event of events) {
       const data = event.split("\n").find((line) => line.startsWith("data:"));
-      if (!data) continue;
+      if (!data || event.startsWith("event: alive")) continue;
       const told = JSON.parse(data.slice(5)).event;
       if (told.kind === "answer.ended") ended();
       if (told.kind !== "answer.chunk") continue;

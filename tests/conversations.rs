@@ -924,6 +924,9 @@ impl Feed {
             if let Some((event, rest)) = self.rest.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.rest = rest;
+                if event.starts_with("event: alive") {
+                    continue;
+                }
                 if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
                     self.heard.push_str(data);
                     return Some(data.to_owned());

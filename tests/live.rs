@@ -59,6 +59,9 @@ impl Stream {
             if let Some((event, rest)) = self.rest.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.rest = rest;
+                if event.starts_with("event: alive") {
+                    continue;
+                }
                 if let Some(data) = event.lines().find_map(|l| l.strip_prefix("data: ")) {
                     let told: Value = serde_json::from_str(data).unwrap();
                     let id = event.lines().find_map(|l| l.strip_prefix("id: ")).unwrap().parse().unwrap();
@@ -131,6 +134,25 @@ async fn ask(app: &App, who: &Person, text: &str) -> String {
 
 async fn open(app: &App, who: &Person, thread: &str) -> Value {
     app.call(Some(who), "threads/server_fns/open_thread", &[("thread", thread)]).await.json()
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_a_sign_of_life_and_one_that_is_asked_for_once_ends_with_what_there_was() {
+    let app = App::new().await;
+    let ada = app.sign_up("ada@example.org").await;
+    tell(&app, &ada, 3).await;
+    fed(&app, 3).await;
+    let once =
+        Request::get("/live?after=0&once=true").header(header::COOKIE, ada.cookie()).body(Body::empty()).unwrap();
+    let told = app.send(once).await.body;
+    assert!(told.starts_with("event: alive\ndata: 1\n\n"), "{told}");
+    let ids: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    assert_eq!(ids.len(), 3, "{told}");
+    let rest = format!("/live?after={}&once=true", ids[2]);
+    let rest = Request::get(rest).header(header::COOKIE, ada.cookie()).body(Body::empty()).unwrap();
+    assert!(!app.send(rest).await.body.contains("id: "));
+    let mut open = app.open(Stream::request(&ada, Some(0), None)).await.into_body().into_data_stream();
+    assert!(open.next().await.unwrap().unwrap().starts_with(b"event: alive\n"));
 }
 
 #[tokio::test]

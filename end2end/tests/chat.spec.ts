@@ -382,6 +382,27 @@ test("a link out of the chat that forgets to say so leads to the page all the sa
   await expect(page.getByRole("article").getByRole("heading", { level: 1 })).toBeVisible();
 });
 
+test("where no stream comes through, a chat asks for what there is, and where nothing answers it says since when", async ({ page, complaints }) => {
+  complaints.allow(cut);
+  // Something on the way that holds a stream back for as long as it is open.
+  let through = true;
+  await page.route("**/live?**", (route) => {
+    if (!through) return route.abort();
+    return route.request().url().includes("once") ? route.continue() : undefined;
+  });
+  await newcomer(page);
+  const mark = page.locator(".live-mark").first();
+  await expect(mark).toHaveAttribute("aria-label", "Up to date every few seconds", { timeout: 30_000 });
+  await box(page).fill("Can you hear me");
+  await sendButton(page).click();
+  await expect(rendered(said(page, "moat"))).toHaveText("You wrote: Can you hear me", { timeout: 30_000 });
+  through = false;
+  await expect(page.getByText(/^Not up to date since \d\d:\d\d\. Trying again\.$/)).toBeVisible({ timeout: 40_000 });
+  await expect(mark).toHaveAttribute("aria-label", "Not connected");
+  await page.unroute("**/live?**");
+  await expect(page.getByText(/^Not up to date since/)).toHaveCount(0, { timeout: 40_000 });
+});
+
 test("a window that was open while the database was restored goes on from there", async ({ page, another, complaints }) => {
   complaints.allow(cut);
   const email = await newcomer(page);

@@ -234,7 +234,7 @@ async function listen() {
       rest += value;
       const events = rest.split("\n\n");
       rest = events.pop();
-      if (events.some((event) => event.includes("data:"))) (soon(), pass("event"));
+      if (events.some((event) => event.includes("data:") && !event.startsWith("event: alive"))) (soon(), pass("event"));
     }
   } finally {
     pass("end");

@@ -14,6 +14,8 @@ let release = null;
 let channel = null;
 let lockName = "";
 let state = "connecting";
+let fresh = Date.now(); // when what is shown was last known to be all that there is
+const SILENCE = 40000; // longer than the server is ever silent
 
 // `prev` is the place that was told before this one: whoever has not heard that asks again instead of going on with a hole.
 function hear(prev, pos, json, resync) {
@@ -32,13 +34,29 @@ function hear(prev, pos, json, resync) {
   return true;
 }
 
+const STATES = {
+  live: ["Live", "Live: changes show here as they happen"],
+  polling: ["Up to date every few seconds", "Changes show here every few seconds: something between this browser and the server holds back what comes at once"],
+  connecting: ["Not connected", "Not connected: changes will show when the server answers again"],
+};
+
 function show(next) {
   state = next;
+  if (next !== "connecting") fresh = Date.now();
   document.documentElement.dataset.live = next;
-  for (const mark of document.querySelectorAll(".live-mark")) {
-    mark.ariaLabel = next === "live" ? "Live" : "Not connected";
-    mark.title = next === "live" ? "Live: changes show here as they happen" : "Not connected: changes will show when the server answers again";
-  }
+  for (const mark of document.querySelectorAll(".live-mark")) [mark.ariaLabel, mark.title] = STATES[next];
+  own();
+}
+
+// What may be old says since when.
+const since = Object.assign(document.createElement("p"), { className: "since", role: "status", hidden: true });
+function own() {
+  // A leader that is frozen tells the others nothing.
+  if (state !== "connecting" && !document.hidden && Date.now() - fresh > 60000) return show("connecting");
+  const late = state === "connecting" && !document.hidden && Date.now() - fresh > 10000;
+  const words = late ? `Not up to date since ${new Date(fresh).toTimeString().slice(0, 5)}. Trying again.` : "";
+  if (since.textContent !== words) since.textContent = words;
+  since.hidden = !late;
 }
 
 // Without locks every tab has a stream of its own, and tells nobody.
@@ -59,24 +77,63 @@ function lead() {
   return new Promise((done) => {
     let source = null;
     let timer = null;
+    let quiet = null;
+    let poll = null;
     let wait = 500;
+    const be = (next) => {
+      show(next);
+      say({ state: next });
+    };
+    const take = (pos, json) => {
+      const resync = json.includes('"kind":"resync"');
+      const prev = last;
+      hear(prev, pos, json, resync);
+      say({ prev, pos, json, resync });
+    };
+    // It is heard: no earlier, or a page would be called live through which nothing comes.
+    const alive = () => {
+      wait = 500;
+      be("live");
+      clearTimeout(poll);
+      poll = null;
+      clearTimeout(quiet);
+      quiet = setTimeout(again, SILENCE);
+    };
+    const lost = () => {
+      if (state === "live") be("connecting");
+      poll ??= setTimeout(look, 5000);
+    };
+    const again = () => {
+      source.close();
+      lost();
+      open();
+    };
+    // Where no stream comes through, all that there is by now, which does.
+    const look = async () => {
+      try {
+        const answer = await fetch(`/live?after=${last}&once=true`, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+        if (!answer.ok) throw new Error(answer.status);
+        const text = await answer.text();
+        if (!poll) return;
+        for (const event of text.split("\n\n")) {
+          const field = (name) => event.split("\n").find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
+          if (field("id")) take(Number(field("id")), field("data"));
+        }
+        be("polling");
+      } catch {
+        if (poll) be("connecting");
+      }
+      if (poll) poll = setTimeout(look, 5000);
+    };
     const open = () => {
       source = new EventSource(`/live?after=${last}`);
-      source.onopen = () => {
-        wait = 500;
-        show("live");
-        say({ state: "live" });
-      };
+      source.addEventListener("alive", alive);
       source.onmessage = (message) => {
-        const resync = message.data.includes('"kind":"resync"');
-        const pos = Number(message.lastEventId);
-        const prev = last;
-        hear(prev, pos, message.data, resync);
-        say({ prev, pos, json: message.data, resync });
+        alive();
+        take(Number(message.lastEventId), message.data);
       };
       source.onerror = () => {
-        show("connecting");
-        say({ state: "connecting" });
+        lost();
         // The browser tries again by itself unless the answer was a refusal; then we do, more and more slowly.
         if (source.readyState === EventSource.CLOSED) {
           timer = setTimeout(open, wait);
@@ -84,10 +141,16 @@ function lead() {
           leaveIfSignedOut();
         }
       };
+      clearTimeout(quiet);
+      quiet = setTimeout(again, SILENCE);
+      poll ??= setTimeout(look, 8000);
     };
     open();
     release = () => {
       clearTimeout(timer);
+      clearTimeout(quiet);
+      clearTimeout(poll);
+      poll = null;
       source.close();
       release = null;
       done();
@@ -129,6 +192,8 @@ export function start(name, after) {
     else if (data.state) show(data.state);
     else if (!release && !hear(data.prev, data.pos, data.json, data.resync)) say({ want: last });
   };
+  document.body.append(since);
+  setInterval(own, 5000);
   show("connecting");
   say({ want: last });
   document.addEventListener("visibilitychange", () => {

@@ -1,5 +1,6 @@
 //! `GET /live?after=<place>`: the caller's events, as server-sent events, and with `desks` those of desks that they are members
-//! of. `Last-Event-ID` goes before both, so that a browser which lost its connection goes on where it was.
+//! of. `Last-Event-ID` goes before both, so that a browser which lost its connection goes on where it was. With `once` it ends when
+//! all that there was is told: for a browser behind something that holds streams back until they end.
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 
 use super::{
@@ -43,6 +44,13 @@ pub struct After {
     after: Option<i64>,
     /// `<place>.<place in its feed>`, with commas between: the desks to tell of.
     desks: Option<String>,
+    once: Option<bool>,
+}
+
+/// A sign of life. A name of its own: a browser shows a script no comments, and one that hears nothing can't say whether it is up to
+/// date. The first comes before everything else: until then nobody knows that bytes come through.
+fn alive() -> Event {
+    Event::default().event("alive").data("1")
 }
 
 /// The desks of an address: each place, and after which of its events to go on.
@@ -66,7 +74,7 @@ pub async fn live(
         return AppError::Unauthenticated.into_response();
     };
     let wrong = || AppError::invalid("after", "This is no place in the feed.").into_response();
-    let Ok(Query(After { mut after, desks: named })) = after else { return wrong() };
+    let Ok(Query(After { mut after, desks: named, once })) = after else { return wrong() };
     let Some(mut desks) = desks(&named.unwrap_or_default()) else { return wrong() };
     // A browser that lost its connection says how far it had come in each.
     if let Some(resumed) = headers.get("last-event-id").and_then(|v| v.to_str().ok()) {
@@ -76,8 +84,12 @@ pub async fn live(
             desk.1 = place.unwrap_or(desk.1);
         }
     }
-    match open(state, opening, after, desks, until.map(|Extension(until)| until)).await {
-        Ok(events) => Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response(),
+    match open(state, opening, after, desks, until.map(|Extension(until)| until), once.unwrap_or_default()).await {
+        Ok(events) => {
+            let events = stream::once(async { Ok(alive()) }).chain(events);
+            let every = KeepAlive::new().interval(Duration::from_secs(15)).event(alive());
+            Sse::new(events).keep_alive(every).into_response()
+        }
         Err(error) => error.into_response(),
     }
 }
@@ -89,6 +101,7 @@ async fn open(
     after: Option<i64>,
     desks: Vec<(PlaceId, i64)>,
     until: Option<Until>,
+    once: bool,
 ) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, AppError> {
     let subscription = state.hub.subscribe(opening.user, opening.session)?;
     let mut telling = Telling {
@@ -96,6 +109,7 @@ async fn open(
         subscription,
         topics: Vec::new(),
         told_slow: false,
+        once,
         stopping: state.stopping.clone(),
         ends: until
             .map(|Until(at)| Instant::now() + Duration::from_secs((at - now_in_seconds()).max(0).unsigned_abs())),
@@ -116,7 +130,10 @@ async fn open(
     if telling.topics.len() > 1 {
         state.lanes.user(&opening).await?.commit().await?;
     }
-    state.hub.make_room(opening.user);
+    // One that ends at once takes nobody's place.
+    if !once {
+        state.hub.make_room(opening.user);
+    }
     Ok(stream::unfold(telling, next))
 }
 
@@ -125,6 +142,8 @@ struct Telling {
     subscription: Subscription,
     topics: Vec<Topic>,
     told_slow: bool,
+    /// Ends with what there was.
+    once: bool,
     stopping: tokio_util::sync::CancellationToken,
     /// With a bearer token: when it ends. There may be no session whose end could be told.
     ends: Option<Instant>,
@@ -231,6 +250,9 @@ async fn next(mut t: Telling) -> Option<(Result<Event, Infallible>, Telling)> {
     if let Some(item) = t.waiting.pop_front() {
         let event = t.event(&item);
         return Some((Ok(event), t));
+    }
+    if t.once {
+        return None;
     }
     loop {
         let item = tokio::select! {
