@@ -23,6 +23,6 @@ test: ## set up, then formatting, lints, builds, tests and browser tests
 	@scripts/setup test
 	@scripts/test
 
-bench: ## set up, then a release build and the measurements (ARGS=workspaces: those alone)
+bench: ## set up, then a release build and the measurements (ARGS=workspaces, desk or live: those alone)
 	@scripts/setup bench
 	@source scripts/env && build_release_if_needed && exec scripts/bench $(ARGS)
