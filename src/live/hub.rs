@@ -4,13 +4,16 @@
 
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
+use futures::task::AtomicWaker;
 use sqlx::{postgres::PgListener, postgres::PgPoolOptions};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +53,8 @@ struct Inner {
 struct Heard {
     /// The place up to which subscribers have been told; `None` until the feed has been looked at.
     pos: Option<i64>,
+    /// The process stops: a stream that begins now would be ended by nobody.
+    stopped: bool,
     listeners: HashMap<TopicId, Vec<Listener>>,
     /// Answers that this process is writing, by generation.
     writers: HashMap<GenerationId, CancellationToken>,
@@ -70,12 +75,19 @@ struct Line {
     session: Option<SessionId>,
     send: mpsc::Sender<Item>,
     missed: AtomicBool,
-    over: CancellationToken,
+    over: AtomicBool,
+    /// Whoever waits for the next event.
+    waits: AtomicWaker,
 }
 
 impl Line {
     fn is_over(&self) -> bool {
-        self.over.is_cancelled() || self.send.is_closed()
+        self.over.load(Ordering::Acquire) || self.send.is_closed()
+    }
+
+    fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.waits.wake();
     }
 }
 
@@ -89,7 +101,7 @@ impl Listener {
             Ok(()) => true,
             Err(error) => {
                 self.line.missed.fetch_or(matches!(error, mpsc::error::TrySendError::Full(_)), Ordering::AcqRel);
-                self.line.over.cancel();
+                self.line.end();
                 false
             }
         }
@@ -113,16 +125,23 @@ pub struct Subscription {
 impl Subscription {
     /// The next event; `None` when there will be no more.
     pub async fn next(&mut self) -> Option<Item> {
-        tokio::select! {
-            biased;
-            item = self.events.recv() => item,
-            () = self.line.over.cancelled() => None,
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same for a body, which is asked for each of its pieces: it makes nothing anew for an event.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        if let Poll::Ready(item) = self.events.poll_recv(cx) {
+            return Poll::Ready(item);
         }
+        // First who waits, then whether it is over: the other way round, an end in between would wake nobody.
+        self.line.waits.register(cx.waker());
+        // What waits may be held back for a moment, so that others have their turn.
+        if self.line.over.load(Ordering::Acquire) && self.events.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// Whether its reader may hear no more, whatever still waits.
     pub fn is_cut(&self) -> bool {
-        self.line.over.is_cancelled() && !self.was_too_slow()
+        self.line.over.load(Ordering::Acquire) && !self.was_too_slow()
     }
 
     /// After the last event: whether it ended because this listener was too slow.
@@ -144,7 +163,8 @@ impl Hub {
     /// From now on, this user's events. What the caller may hear has to be decided after this call and before the first
     /// event is passed on: a session that ends in between is then either refused there or ended here.
     ///
-    /// `Unavailable` before [`Hub::prepare`]: without a place to go on from, what lies between would be lost in silence.
+    /// `Unavailable` before [`Hub::prepare`]: without a place to go on from, what lies between would be lost in silence. And while the
+    /// process stops.
     pub fn subscribe(&self, user: UserId, session: Option<SessionId>) -> Result<Subscription, AppError> {
         self.hear(TopicId(user.0), session)
     }
@@ -156,7 +176,7 @@ impl Hub {
         if let Some(listeners) = self.heard().listeners.get_mut(&conversation) {
             listeners.retain(|l| !l.line.is_over());
             let over = listeners.len().saturating_sub(VISITS);
-            listeners.drain(..over).for_each(|l| l.line.over.cancel());
+            listeners.drain(..over).for_each(|l| l.line.end());
         }
         self.heard().listen(desk, Listener { topic: 1, place: None, ends_with: true, line });
         Ok(subscription)
@@ -164,10 +184,10 @@ impl Hub {
 
     fn hear(&self, topic: TopicId, session: Option<SessionId>) -> Result<Subscription, AppError> {
         let (send, events) = mpsc::channel(QUEUE);
-        let (missed, over) = (AtomicBool::new(false), CancellationToken::new());
-        let line = Arc::new(Line { session, send, missed, over });
+        let (missed, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let line = Arc::new(Line { session, send, missed, over, waits: AtomicWaker::new() });
         let mut heard = self.heard();
-        if heard.pos.is_none() {
+        if heard.pos.is_none() || heard.stopped {
             return Err(AppError::Unavailable);
         }
         heard.listen(topic, Listener { topic: 0, place: None, ends_with: false, line: line.clone() });
@@ -188,7 +208,7 @@ impl Hub {
         if let Some(listeners) = self.heard().listeners.get_mut(&TopicId(user.0)) {
             listeners.retain(|l| !l.line.is_over());
             let over = listeners.len().saturating_sub(STREAMS);
-            listeners.drain(..over).for_each(|l| l.line.over.cancel());
+            listeners.drain(..over).for_each(|l| l.line.end());
         }
     }
 
@@ -257,8 +277,10 @@ impl Hub {
                         }
                     }
                 }
-                for listener in self.heard().listeners.drain().flat_map(|(_, listeners)| listeners) {
-                    listener.line.over.cancel();
+                let mut heard = self.heard();
+                heard.stopped = true;
+                for listener in heard.listeners.drain().flat_map(|(_, listeners)| listeners) {
+                    listener.line.end();
                 }
             }
         );
@@ -320,7 +342,7 @@ impl Heard {
     /// Ends the streams of these listeners.
     fn hang_up(&mut self, topic: TopicId, whose: impl Fn(&Line) -> bool) {
         for listener in self.listeners.get(&topic).into_iter().flatten().filter(|l| whose(&l.line)) {
-            listener.line.over.cancel();
+            listener.line.end();
         }
         self.purge(topic);
     }
@@ -332,7 +354,7 @@ impl Heard {
             listeners.retain(|l| {
                 let cut = whose(l);
                 if cut && l.ends_with {
-                    l.line.over.cancel();
+                    l.line.end();
                 } else if cut {
                     l.pass(pos, &closed);
                 }

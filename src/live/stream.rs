@@ -2,19 +2,25 @@
 //! of. `Last-Event-ID` goes before both, so that a browser which lost its connection goes on where it was. With `once` it ends when
 //! all that there was is told: for a browser behind something that holds streams back until they end.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io::Write,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Extension,
+    body::Body,
     extract::{Query, State},
-    http::HeaderMap,
-    response::{
-        IntoResponse, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
 };
-use futures::{Stream, StreamExt, stream};
-use tokio::time::Instant;
+use hyper::body::{Bytes, Frame};
+use tokio::time::{Instant, Sleep};
 
 use super::{
     hub::{Item, Subscription, event_json, is_inner},
@@ -49,9 +55,11 @@ pub struct After {
 
 /// A sign of life. A name of its own: a browser shows a script no comments, and one that hears nothing can't say whether it is up to
 /// date. The first comes before everything else: until then nobody knows that bytes come through.
-fn alive() -> Event {
-    Event::default().event("alive").data("1")
-}
+const ALIVE: &[u8] = b"event: alive\ndata: 1\n\n";
+/// A stream is silent for no longer than this.
+const EVERY: Duration = Duration::from_secs(15);
+/// What waits is sent together, up to about this many bytes.
+const PIECE: usize = 16 * 1024;
 
 /// The desks of an address: each place, and after which of its events to go on.
 fn desks(named: &str) -> Option<Vec<(PlaceId, i64)>> {
@@ -85,10 +93,14 @@ pub async fn live(
         }
     }
     match open(state, opening, after, desks, until.map(|Extension(until)| until), once.unwrap_or_default()).await {
-        Ok(events) => {
-            let events = stream::once(async { Ok(alive()) }).chain(events);
-            let every = KeepAlive::new().interval(Duration::from_secs(15)).event(alive());
-            Sse::new(events).keep_alive(every).into_response()
+        Ok(telling) => {
+            // The last is for proxies, some of which hold everything back otherwise.
+            let headers = [
+                (header::CONTENT_TYPE.as_str(), "text/event-stream"),
+                (header::CACHE_CONTROL.as_str(), "no-cache"),
+                ("x-accel-buffering", "no"),
+            ];
+            (headers, Body::new(telling)).into_response()
         }
         Err(error) => error.into_response(),
     }
@@ -102,17 +114,19 @@ async fn open(
     desks: Vec<(PlaceId, i64)>,
     until: Option<Until>,
     once: bool,
-) -> Result<impl Stream<Item = Result<Event, Infallible>> + use<>, AppError> {
+) -> Result<Telling, AppError> {
     let subscription = state.hub.subscribe(opening.user, opening.session)?;
+    let now = Instant::now();
+    let left = |Until(at): Until| Duration::from_secs((at - now_in_seconds()).max(0).unsigned_abs());
     let mut telling = Telling {
         waiting: VecDeque::new(),
         subscription,
         topics: Vec::new(),
-        told_slow: false,
-        once,
-        stopping: state.stopping.clone(),
-        ends: until
-            .map(|Until(at)| Instant::now() + Duration::from_secs((at - now_in_seconds()).max(0).unsigned_abs())),
+        begun: false,
+        over: once,
+        ends: until.map(|until| Box::pin(tokio::time::sleep(left(until)))),
+        told: now,
+        heartbeat: Box::pin(tokio::time::sleep(EVERY)),
     };
     let mut lane = state.lanes.user(&opening).await?;
     let now = sql::cursor(&mut lane, false).await?;
@@ -134,19 +148,24 @@ async fn open(
     if !once {
         state.hub.make_room(opening.user);
     }
-    Ok(stream::unfold(telling, next))
+    Ok(telling)
 }
 
+/// The body of a stream. It is asked for each of its pieces, a thousand times for an event that a thousand hear, so that it makes
+/// nothing anew for one but the bytes.
 struct Telling {
+    /// What is told before the hub is asked.
     waiting: VecDeque<Item>,
     subscription: Subscription,
     topics: Vec<Topic>,
-    told_slow: bool,
-    /// Ends with what there was.
-    once: bool,
-    stopping: tokio_util::sync::CancellationToken,
+    begun: bool,
+    /// Nothing comes after what waits.
+    over: bool,
     /// With a bearer token: when it ends. There may be no session whose end could be told.
-    ends: Option<Instant>,
+    ends: Option<Pin<Box<Sleep>>>,
+    /// When something was told last.
+    told: Instant,
+    heartbeat: Pin<Box<Sleep>>,
 }
 
 /// One of the topics of a stream, by its number there.
@@ -223,63 +242,94 @@ impl Telling {
     }
 
     /// As it travels. Its id is how far this stream has come in each of its topics.
-    fn event(&mut self, item: &Item) -> Event {
-        let Item { topic, pos, event } = item;
-        let told = &mut self.topics[*topic];
-        told.last = told.last.map(|_| *pos);
-        let desk = told.desk.map_or(String::new(), |desk| format!(r#""desk":"{desk}","#));
-        let places = self.topics.iter().map(|topic| topic.last.map_or("-".to_owned(), |last| last.to_string()));
-        Event::default()
-            .id(places.collect::<Vec<_>>().join(","))
-            .data(format!(r#"{{{desk}"pos":{pos},"event":{event}}}"#))
-    }
-}
-
-/// Never, without an end.
-async fn ended(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn next(mut t: Telling) -> Option<(Result<Event, Infallible>, Telling)> {
-    if t.subscription.is_cut() {
-        return None;
-    }
-    if let Some(item) = t.waiting.pop_front() {
-        let event = t.event(&item);
-        return Some((Ok(event), t));
-    }
-    if t.once {
-        return None;
-    }
-    loop {
-        let item = tokio::select! {
-            item = t.subscription.next() => item,
-            () = t.stopping.cancelled() => return None,
-            () = ended(t.ends) => return None,
-        };
-        match item {
-            // Already told from the table, or before the client's own cursor.
-            Some(item) if t.topics.get(item.topic).and_then(|topic| topic.last).is_none_or(|last| item.pos <= last) => {
+    fn write(&mut self, out: &mut Vec<u8>, item: &Item) -> std::io::Result<()> {
+        let told = &mut self.topics[item.topic];
+        told.last = told.last.map(|_| item.pos);
+        let desk = told.desk;
+        for (n, topic) in self.topics.iter().enumerate() {
+            out.extend_from_slice(if n == 0 { b"id: " } else { b"," });
+            match topic.last {
+                Some(last) => write!(out, "{last}")?,
+                None => out.push(b'-'),
             }
-            Some(item) => {
-                let event = t.event(&item);
-                return Some((Ok(event), t));
-            }
-            None if t.subscription.was_too_slow() && !t.told_slow => {
-                t.told_slow = true;
-                // Each of its pages reads anew; the stream ends after the last of them.
-                for (topic, pos) in t.topics.iter().enumerate().filter_map(|(n, topic)| Some((n, topic.last?))) {
-                    t.waiting.push_back(Item { topic, pos, event: Arc::from(RESYNC) });
-                }
-                let item = t.waiting.pop_front()?;
-                let event = t.event(&item);
-                return Some((Ok(event), t));
-            }
-            None => return None,
         }
+        out.extend_from_slice(b"\ndata: {");
+        if let Some(desk) = desk {
+            write!(out, r#""desk":"{desk}","#)?;
+        }
+        write!(out, "\"pos\":{},\"event\":{}}}\n\n", item.pos, item.event)
+    }
+
+    /// What there is to tell at this moment; `None` when its reader may hear no more.
+    fn piece(&mut self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        if !self.begun {
+            self.begun = true;
+            out.extend_from_slice(ALIVE);
+        }
+        while out.len() < PIECE {
+            if self.subscription.is_cut() {
+                return None;
+            }
+            let item = match self.waiting.pop_front() {
+                Some(item) => item,
+                None if self.over => break,
+                None => match self.subscription.poll_next(cx) {
+                    Poll::Pending => break,
+                    // Already told from the table, or before the client's own cursor.
+                    Poll::Ready(Some(item)) if self.has_told(&item) => continue,
+                    Poll::Ready(Some(item)) => item,
+                    Poll::Ready(None) => {
+                        self.over = true;
+                        if self.subscription.was_too_slow() {
+                            // Each of its pages reads anew; the stream ends after the last of them.
+                            let topics = self.topics.iter().enumerate().filter_map(|(n, topic)| Some((n, topic.last?)));
+                            let resync = |(topic, pos)| Item { topic, pos, event: Arc::from(RESYNC) };
+                            self.waiting.extend(topics.map(resync));
+                        }
+                        continue;
+                    }
+                },
+            };
+            // Memory is written to; that does not fail.
+            self.write(&mut out, &item).ok()?;
+        }
+        Some(out)
+    }
+
+    fn has_told(&self, item: &Item) -> bool {
+        self.topics.get(item.topic).and_then(|topic| topic.last).is_none_or(|last| item.pos <= last)
+    }
+}
+
+impl hyper::body::Body for Telling {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.ends.as_mut().is_some_and(|ends| ends.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(None);
+        }
+        let Some(piece) = self.piece(cx) else { return Poll::Ready(None) };
+        if !piece.is_empty() {
+            self.told = Instant::now();
+            return Poll::Ready(Some(Ok(Frame::data(piece.into()))));
+        }
+        if self.over {
+            return Poll::Ready(None);
+        }
+        // Set anew when it fires and not for each event, which would cost more than the event.
+        while self.heartbeat.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            if self.told + EVERY <= now {
+                self.told = now;
+                self.heartbeat.as_mut().reset(now + EVERY);
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(ALIVE)))));
+            }
+            let next = self.told + EVERY;
+            self.heartbeat.as_mut().reset(next);
+        }
+        Poll::Pending
     }
 }
 

@@ -1,16 +1,21 @@
 //! Every door there is: the table below and the server functions. A door is for the signed-in unless it says otherwise.
 //! One file, so that who gets in can be read from top to bottom.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::{DefaultBodyLimit, MatchedPath, Path, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Path, Request, State},
     http::{HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Redirect, Response},
     routing::{MethodRouter, any, get, post},
+};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use leptos::prelude::provide_context;
 use tower::ServiceExt;
@@ -302,20 +307,52 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// A connection that asks for nothing, or does not finish asking, is closed after this. Longer than a proxy in front keeps one: it would
+/// ask on one that is being closed.
+const IDLE: Duration = Duration::from_secs(90);
+
 /// Serves until told to stop, then lets what is under way come to its end: answers for a while, streams at once, since
-/// their clients come back with a cursor.
+/// their clients come back with a cursor. HTTP/1.1 alone, which needs two thirds of the memory for each stream that is open; a proxy
+/// in front speaks what browsers like.
 pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> std::io::Result<()> {
-    use axum::serve::ListenerExt;
     let stopping = state.stopping.clone();
-    // Without this, Nagle's algorithm holds back the end of every streamed page for 40 ms.
-    let listener = listener.tap_io(|stream| {
+    let router = router(state);
+    let open = GracefulShutdown::new();
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // One that has gone again is nothing; without room for more files the next try would fail at once, again and again.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // Without this, Nagle's algorithm holds back the end of every streamed page for 40 ms.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no delay");
         }
-    });
-    axum::serve(listener, router(state).into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(async move { stopping.cancelled().await })
-        .await
+        let router = router.clone();
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.clone().oneshot(request.map(Body::new))
+        });
+        let connection = open.watch(server.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::trace!(%error, "a connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+    Ok(())
 }
 
 /// Renders a page with what the request carries.
