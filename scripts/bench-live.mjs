@@ -76,7 +76,7 @@ class Stream {
       rest += text;
       for (let end; (end = rest.indexOf("\n\n")) >= 0; rest = rest.slice(end + 2)) {
         const event = rest.slice(0, end);
-        if (event.includes("data: ")) {
+        if (event.includes("data: {")) {
           this.events++;
           this.told = keep ? [...this.told, event] : [event];
           hear(event, this);
