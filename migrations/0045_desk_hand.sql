@@ -53,6 +53,36 @@ begin
    where t.visitor_id = me and t.workspace_id = o;
 end $$;
 
+-- The newest of the visitor's own words that somebody of the staff has had before them, or that was answered. NULL: none.
+create function app.own_read() returns uuid
+language sql stable security definer set search_path = '' as $$
+  select m.id from app.conversation_messages m
+   where m.conversation_id = app.visitor_conversation() and m.role = 'customer' and m.seq <= greatest(
+     (select max(r.seq) from app.readings r where r.conversation_id = m.conversation_id and r.workspace_id = m.workspace_id),
+     (select max(x.seq) from app.conversation_messages x where x.conversation_id = m.conversation_id and x.role in ('agent', 'bot')))
+   order by m.seq desc limit 1
+$$;
+
+-- As before; and to the customer that their words were read.
+create or replace function app.tell_reading() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  came boolean := tg_op = 'INSERT' or old.looking_until < now();
+  typing boolean := (new.typing_until > now()) is distinct from (tg_op = 'UPDATE' and old.typing_until > now());
+  was bigint := case when tg_op = 'UPDATE' then old.seq else 0 end;
+begin
+  if came and new.looking_until > now() or typing or (new.mentioned > new.seq) is distinct from (tg_op = 'UPDATE' and old.mentioned > old.seq) then
+    perform app.tell(new.workspace_id, 'conversation.looking', jsonb_build_object('conversation', new.conversation_id));
+  elsif new.seq > was then
+    perform app.tell(new.user_id, 'conversation.read', jsonb_build_object('conversation', new.conversation_id));
+  end if;
+  if new.seq > was and exists (select from app.conversation_messages m where m.conversation_id = new.conversation_id
+       and m.workspace_id = new.workspace_id and m.role = 'customer' and m.seq > was and m.seq <= new.seq) then
+    perform app.tell(new.conversation_id, 'conversation.read', '{}');
+  end if;
+  return null;
+end $$;
+
 -- Somebody takes what customers said along as a file: that stands in the trail before there is one.
 create function app.note_file() returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -65,6 +95,9 @@ end $$;
 
 alter function gate.open_visitor(bytea) owner to moat_definer;
 alter function app.note_file() owner to moat_definer;
+alter function app.own_read() owner to moat_definer;
+alter function app.tell_reading() owner to moat_definer;
+grant execute on function app.own_read() to visitor;
 grant execute on function app.note_file() to authenticated;
 alter function app.introduce(text, text) owner to moat_definer;
 alter function app.hold_agent() owner to moat_definer;

@@ -120,6 +120,34 @@ async fn whoever_was_erased_begins_anew_and_finds_nothing_of_before() {
 }
 
 #[tokio::test]
+async fn a_customer_is_told_when_their_words_were_read_and_not_by_whom_or_what_else() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let (vi, wim) = (Visitor::new(&app, &key).await, Visitor::new(&app, &key).await);
+    vi.say(&app, "hello").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    wim.say(&app, "hi").await;
+    let first = vi.own(&app).await["lines"][0]["id"].clone();
+    assert_eq!(vi.own(&app).await["read"], Value::Null);
+    let look = [("conversation", &*id), ("seen", "1")];
+    for _ in 0..2 {
+        ok(&app, &ada, &place, &format!("{DESK}/look_at"), &look).await;
+    }
+    app.state.hub.sequence().await.unwrap();
+    let told =
+        "select count(*) from app.feed f join app.conversations t on t.id = f.topic where f.kind = 'conversation.read'";
+    assert_eq!(app.count(told).await, 1, "once");
+    assert_eq!(vi.own(&app).await["read"], first);
+    assert_eq!(wim.own(&app).await["read"], Value::Null);
+    // What comes after it was not read, and what was answered was.
+    vi.say(&app, "are you there?").await;
+    assert_eq!(vi.own(&app).await["read"], first);
+    assert_eq!(answer(&app, &ada, &place, &id, "yes", None).await.status, StatusCode::OK);
+    let own = vi.own(&app).await;
+    assert_eq!(own["read"], own["lines"][1]["id"]);
+}
+
+#[tokio::test]
 async fn the_queue_shows_what_the_customer_said_last_whoever_has_answered_since() {
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
@@ -160,4 +188,30 @@ async fn taking_one_says_so_once_and_keeps_a_lease_that_is_long_enough() {
     let short = until().await;
     take().await;
     assert!(until().await > short);
+}
+
+#[tokio::test]
+async fn an_agent_who_takes_two_at_once_has_no_more_than_they_can() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    agent(&app, &ada, &place, &place, "Ada", "1").await;
+    for text in ["one", "two"] {
+        Visitor::new(&app, &key).await.say(&app, text).await;
+    }
+    let rows = queue(&app, &ada, &place, "waiting").await;
+    let take = async |row: &Value| {
+        let fields = [("conversation", row["id"].as_str().unwrap())];
+        at(&app, &ada, &place, &format!("{DESK}/take_conversation"), &fields).await.status
+    };
+    // Nobody can tell what they have done: whoever has counted waits before the end.
+    let mut behind = app.db.superuser().await;
+    behind.execute("begin; lock table app.outbox in share mode").await.unwrap();
+    let (one, two, ()) = tokio::join!(take(&rows[0]), take(&rows[1]), async {
+        app.until("both wait", async || (app.waiting().await == 2).then_some(())).await;
+        behind.execute("commit").await.unwrap();
+    });
+    let mut both = [one, two];
+    both.sort();
+    assert_eq!(both, [StatusCode::OK, StatusCode::CONFLICT]);
+    assert_eq!(queue(&app, &ada, &place, "mine").await.len(), 1);
 }

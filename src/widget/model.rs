@@ -1,6 +1,11 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{conversations::model::Said, error::AppError, threads::model::line, types::ConversationStatus};
+use crate::{
+    conversations::model::Said,
+    error::AppError,
+    threads::model::line,
+    types::{ConversationStatus, MessageId},
+};
 
 /// Messages that a customer's page shows: their newest.
 pub const LINES_MAX: i64 = 200;
@@ -35,6 +40,8 @@ pub struct OwnConversation {
     pub writing: bool,
     /// Whether whoever answers is typing.
     pub typing: bool,
+    /// The newest of their words that somebody of the staff has read.
+    pub read: Option<MessageId>,
     /// Whether the customer has said that they were helped.
     pub rating: Option<bool>,
 }

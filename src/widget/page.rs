@@ -49,6 +49,12 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
         None if welcome.open => "Somebody is here to answer.".to_owned(),
         None => "Nobody is here at this moment. Write, and you are answered later.".to_owned(),
     };
+    // Of what they said last; once it is answered, the answer says it.
+    let state = own.lines.last().filter(|line| line.mine).map(|line| match own.status {
+        _ if own.read == Some(line.id) => "Read",
+        Some(ConversationStatus::Claimed | ConversationStatus::Bot) => "Delivered",
+        _ => "Sent",
+    });
     let name = welcome.name;
     let by_bot = own.status == Some(ConversationStatus::Bot);
     // Asked for when nobody is there; otherwise there for whoever has to go.
@@ -62,6 +68,7 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
             <header><h1>{name.clone()}</h1><p id="is" class="quiet" data-region="">{is}</p><Standing/></header>
             {(!welcome.welcome.is_empty()).then(|| view! { <p class="welcome-words">{welcome.welcome.clone()}</p> })}
             <Lines lines=own.lines seen=0 label="Your conversation" help/>
+            <p id="state" class="state" data-region="">{state}</p>
             <div id="rate" data-region="">
                 {(own.status == Some(ConversationStatus::Resolved)).then(|| view! {
                     <form method="post" action="/api/moat/widget/server_fns/rate" data-send="" class="ask">
