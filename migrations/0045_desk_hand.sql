@@ -2,6 +2,7 @@
 
 grant update (customer_name, customer_email) on app.conversations to authenticated;
 grant update (name) on app.replies to authenticated;
+drop function app.hand_conversation(uuid, uuid);
 
 grant moat_definer to current_user;
 grant usage, create on schema app to moat_definer;
@@ -228,6 +229,36 @@ begin
     returning id into message_id;
 end $$;
 
+-- To a colleague who is there, with a note for them, which may be empty: under the same id it is stored once. What somebody else has,
+-- managers alone give away, or take over themselves.
+create function app.hand_conversation(p_conversation uuid, p_member uuid, p_client uuid, p_note text) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  me uuid := (select auth.uid());
+  t record;
+  a app.agents;
+begin
+  -- Whoever takes something over is there.
+  if exists (select from app.workspace_members m where m.id = p_member and m.user_id = me) then a := app.hold_agent();
+  else a := app.hold_colleague(p_member); end if;
+  if not exists (select from app.agents x where x.user_id = me) and app.managed_org() is null then
+    raise exception using errcode = 'P0441', message = 'no agent';
+  end if;
+  select x.claimed_by into t from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  if t.claimed_by is not null and t.claimed_by <> me and app.managed_org() is null then
+    raise exception using errcode = 'P0403', message = 'somebody else has it';
+  end if;
+  if p_note <> '' then perform app.answer_conversation(p_conversation, p_client, p_note, 0, true); end if;
+  if t.claimed_by = a.user_id then return; end if;
+  if (select count(*) from app.conversations x where x.claimed_by = a.user_id) >= a.capacity then
+    raise exception using errcode = 'P0442', message = 'as many as they can have';
+  end if;
+  perform app.log_line(p_conversation, case when a.user_id <> me then 'handed this to ' || a.name when t.claimed_by is null then 'took this' else 'took this over' end);
+  update app.conversations x set status = 'claimed', claimed_by = a.user_id, claimed_at = now(), snoozed_until = null, resolved_at = null
+   where x.id = p_conversation;
+end $$;
+
 -- What the staff calls a customer, and their address. For agents. What a customer says of themselves later stands above it.
 create function app.name_customer(p_conversation uuid, p_name text, p_email text) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
@@ -262,4 +293,5 @@ begin
 end $$;
 
 grant execute on function app.held(app.agents, uuid, bigint, boolean), app.name_customer(uuid, text, text),
+  app.hand_conversation(uuid, uuid, uuid, text),
   app.block_customer(uuid, boolean) to authenticated;

@@ -641,6 +641,20 @@ async fn a_conversation_is_handed_to_somebody_who_is_there_and_over_an_agents_he
     assert_eq!(full.status, StatusCode::CONFLICT, "{}", full.body);
     assert_eq!(hand(&ada, &place, &bobs).await.status, StatusCode::OK, "an owner may");
     assert_eq!(only(&app, &bob, &bobs, "mine").await, id);
+    // And takes it over herself, with a note that is kept once.
+    let over = [("conversation", &*id), ("member", &place), ("note", "I know her"), ("seen", "5")];
+    for _ in 0..2 {
+        ok(&app, &ada, &place, &format!("{DESK}/hand_conversation"), &over).await;
+    }
+    let whole = read(&app, &ada, &place, &id).await;
+    let last: Vec<_> =
+        whole["messages"].as_array().unwrap().iter().rev().take(3).map(|m| m["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        (whole["mine"].as_bool(), last),
+        (Some(true), vec!["took this over", "I know her", "handed this to Bob"])
+    );
+    assert_eq!(hand(&bob, &bobs, &bobs).await.status, StatusCode::FORBIDDEN, "it is hers");
+    assert_eq!(hand(&ada, &place, &bobs).await.status, StatusCode::OK);
     let nobody = hand(&ada, &place, &Uuid::new_v4().to_string()).await;
     assert_eq!(nobody.status, StatusCode::CONFLICT);
 }

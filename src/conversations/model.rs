@@ -553,9 +553,10 @@ pub fn reply(name: &str, text: &str, typed: &str, priority: &str, next: &str) ->
     Ok(reply)
 }
 
-/// Under which id kept words are said: the same for whoever does the same twice to what was seen.
-pub fn client_of(conversation: ConversationId, reply: ReplyId, seen: i64) -> ClientId {
-    let mixed = conversation.0.as_u128() ^ reply.0.as_u128().rotate_left(64) ^ (seen as u128).rotate_left(32);
+/// Under which id words are stored that come with something else, of which `with` is the id: the same for whoever does the same twice
+/// to what was seen.
+pub fn client_of(conversation: ConversationId, with: uuid::Uuid, seen: i64) -> ClientId {
+    let mixed = conversation.0.as_u128() ^ with.as_u128().rotate_left(64) ^ (seen as u128).rotate_left(32);
     ClientId(uuid::Uuid::from_u128(mixed))
 }
 

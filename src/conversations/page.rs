@@ -372,19 +372,27 @@ fn Talk(
     let joined = merged.map(|into| {
         view! { <p class="quiet">"Joined to "<a class="link" href=format!("/w/{place}/desk/{into}")>"another conversation"</a>"."</p> }
     });
-    let others: Vec<_> = colleagues.into_iter().filter(|c| !c.me).collect();
-    let hand = (agent && (mine || free) && !others.is_empty()).then(|| {
+    // Managers take over what somebody else has.
+    let over = manages && !mine && !free;
+    let others: Vec<_> = colleagues.into_iter().filter(|c| !c.me || over).collect();
+    let hand = ((agent && (mine || free) || over) && !others.is_empty()).then(|| {
         view! {
-            <form method="post" action=action("hand-conversation") class="row" data-send="">
+            <form method="post" action=action("hand-conversation") class="steps" data-send="">
                 <input type="hidden" name="conversation" value=id.to_string()/>
-                <label class="unseen" for="hand-to">"Hand to"</label>
-                <select id="hand-to" name="member">
-                    {others.into_iter().map(|c| {
-                        let is = if c.here { "" } else { ", away" };
-                        view! { <option value=c.member.to_string()>{format!("{} ({} of {}{is})", c.name, c.has, c.capacity)}</option> }
-                    }).collect_view()}
-                </select>
-                <button type="submit" class="button">"Hand over"</button>
+                <input type="hidden" name="seen" value=seen.to_string()/>
+                <div class="row">
+                    <label class="unseen" for="hand-to">"Hand to"</label>
+                    <select id="hand-to" name="member">
+                        {others.into_iter().map(|c| {
+                            let is = if c.here { "" } else { ", away" };
+                            let who = if c.me { "Me, taking it over".to_owned() } else { c.name };
+                            view! { <option value=c.member.to_string()>{format!("{who} ({} of {}{is})", c.has, c.capacity)}</option> }
+                        }).collect_view()}
+                    </select>
+                    <button type="submit" class="button">"Hand over"</button>
+                </div>
+                <label class="unseen" for="hand-note">"Note for them"</label>
+                <input id="hand-note" name="note" maxlength="2000" autocomplete="off" placeholder="A note for them"/>
             </form>
         }
     });
@@ -407,7 +415,7 @@ fn Talk(
         }
         .into_any(),
     });
-    let steps = agent.then(|| view! { <div class="steps">{put_off}{hand}{to_bot}</div> });
+    let steps = (agent || over).then(|| view! { <div class="steps">{put_off}{hand}{to_bot}</div> });
     let answered = messages.iter().filter(|m| m.role == ConversationRole::Agent).map(|m| m.seq).max().unwrap_or(0);
     let beside = (agent || manages || other_talks.is_some()).then(|| {
         view! { <details class="more"><summary class="button">"More"</summary><div class="beside-body">{about}{steps}{macros}{other_talks}<div class="steps">{block}{erase}</div></div></details> }

@@ -121,7 +121,7 @@ pub async fn run_reply(
     if reply.mark != mark {
         return Err(AppError::Conflict { what: "This saved reply has been changed. Read it, then go on.".into() });
     }
-    let client = model::client_of(conversation, reply.id, seen);
+    let client = model::client_of(conversation, reply.id.0, seen);
     let mut held = None;
     if !reply.text.is_empty() {
         // What goes somewhere else is said first: a customer does not read that it is resolved before they read why.
@@ -265,13 +265,22 @@ pub async fn set_conversation(
     Ok(())
 }
 
-/// Hands a conversation to a colleague who answers. One after the other with changes of roles: it may be somebody else's.
+/// Hands a conversation to a colleague who answers, with a note for them. One after the other with changes of roles: it may be somebody
+/// else's, whom managers take it from. Handed over twice at the same `seen`, the note is kept once.
 #[server]
-pub async fn hand_conversation(conversation: ConversationId, member: MemberId) -> Result<(), AppError> {
-    use super::sql;
+pub async fn hand_conversation(
+    conversation: ConversationId,
+    member: MemberId,
+    #[server(default)] note: String,
+    #[server(default)] seen: i64,
+) -> Result<(), AppError> {
+    use super::{model, sql};
     use crate::server::{lanes, state};
+    use crate::threads::model::message_text;
+    let note = if note.trim().is_empty() { String::new() } else { message_text(&note)? };
+    let client = model::client_of(conversation, member.0, seen);
     let mut lane = lanes::changing().await?;
-    sql::hand(&mut lane, conversation, member).await?;
+    sql::hand(&mut lane, conversation, member, (client, &note)).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())

@@ -479,8 +479,20 @@ pub async fn set(
     Ok(held.map(|held| Held::of(&held)))
 }
 
-pub async fn hand(lane: &mut UserLane, id: ConversationId, member: MemberId) -> Result<(), AppError> {
-    sqlx::query("select app.hand_conversation($1, $2)").bind(id).bind(member).execute(lane.conn()).await?;
+/// With a note for whoever gets it, which may be empty; under the same id it is stored once.
+pub async fn hand(
+    lane: &mut UserLane,
+    id: ConversationId,
+    member: MemberId,
+    (client, note): (ClientId, &str),
+) -> Result<(), AppError> {
+    sqlx::query("select app.hand_conversation($1, $2, $3, $4)")
+        .bind(id)
+        .bind(member)
+        .bind(client)
+        .bind(note)
+        .execute(lane.conn())
+        .await?;
     Ok(())
 }
 
