@@ -8,16 +8,17 @@ grant moat_definer to current_user;
 grant usage, create on schema app to moat_definer;
 grant usage, create on schema gate to moat_definer;
 
--- As before, and somebody who was blocked is told apart from somebody whom nobody knows any more: the one stays out, the other may
--- begin anew.
+-- As before, and somebody who was blocked, and somebody whose desk is closed, is told apart from somebody whom nobody knows any more:
+-- the one stays out, the other may come back, the last may begin anew.
 create or replace function gate.open_visitor(p_hash bytea) returns text
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   v record;
 begin
-  select x.id, x.workspace_id, x.blocked_at into v from app.visitors x join app.workspaces w on w.id = x.workspace_id
-   where x.token_hash = p_hash and w.deleted_at is null;
+  select x.id, x.workspace_id, x.blocked_at, w.deleted_at into v from app.visitors x join app.workspaces w on w.id = x.workspace_id
+   where x.token_hash = p_hash;
   if not found then return 'none'; end if;
+  if v.deleted_at is not null then raise exception using errcode = 'P0404', message = 'no such desk'; end if;
   if v.blocked_at is not null then raise exception using errcode = 'P0403', message = 'blocked'; end if;
   perform set_config('request.jwt.claims',
     jsonb_build_object('role', 'visitor', 'visitor', v.id, 'org_id', v.workspace_id)::text, true);
@@ -39,7 +40,45 @@ begin
   return a;
 end $$;
 
--- As before, and whoever leaves an address alone keeps the name that they are known by.
+-- As before, and what is given back of a customer who is blocked waits for nobody: no answer to it would be sent.
+create or replace function app.guard_conversation() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' then
+    if exists (select from app.workspaces w where w.id = new.workspace_id and w.personal_of is not null) then
+      raise exception using errcode = 'P0433', message = 'a personal workspace has no desk';
+    end if;
+    update app.visitors v set silent = false where v.id = new.visitor_id and v.workspace_id = new.workspace_id;
+    return new;
+  end if;
+  -- A customer opens their talk again, and steers it no further: not when it waits since, nor how many messages it has.
+  if nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'role' = 'visitor' then
+    if new.status not in (old.status, 'waiting') or new.last_seq not between old.last_seq and old.last_seq + 1 then
+      raise exception using errcode = 'P0403', message = 'for the staff';
+    end if;
+    if new.waiting_since is distinct from old.waiting_since then new.waiting_since := coalesce(old.waiting_since, now()); end if;
+    if new.active_at is distinct from old.active_at then new.active_at := clock_timestamp(); end if;
+  end if;
+  if old.claimed_by is not null and new.claimed_by is null then
+    new.claimed_at := null;
+    if new.status = 'claimed' then
+      new.status := 'waiting';
+      new.waiting_since := coalesce(old.waiting_since, now());
+    end if;
+    if new.status = 'waiting' and exists (
+        select from app.visitors v where v.id = new.visitor_id and v.workspace_id = new.workspace_id and v.blocked_at is not null) then
+      new.status := 'resolved';
+      new.resolved_at := now();
+      new.waiting_since := null;
+    end if;
+  end if;
+  if new.claimed_by is distinct from old.claimed_by or (new.status = 'bot') <> (old.status = 'bot') then
+    new.epoch := old.epoch + 1;
+  end if;
+  return new;
+end $$;
+
+-- As before, and what somebody does not say stays as it is known: whoever leaves an address alone keeps their name.
 create or replace function app.introduce(p_name text, p_email text) returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -47,21 +86,26 @@ declare
   me uuid := c ->> 'visitor';
   o uuid := c ->> 'org_id';
 begin
-  update app.visitors v set name = coalesce(nullif(p_name, ''), v.name), email = p_email
+  update app.visitors v set name = coalesce(nullif(p_name, ''), v.name), email = coalesce(nullif(p_email, ''), v.email)
    where v.id = me and v.workspace_id = o and v.blocked_at is null;
   if not found then raise exception using errcode = 'P0404', message = 'no such visitor'; end if;
-  update app.conversations t set customer_name = coalesce(nullif(p_name, ''), t.customer_name), customer_email = p_email
+  update app.conversations t set customer_name = coalesce(nullif(p_name, ''), t.customer_name),
+         customer_email = coalesce(nullif(p_email, ''), t.customer_email)
    where t.visitor_id = me and t.workspace_id = o;
 end $$;
 
 -- The newest of the visitor's own words that somebody of the staff has had before them, or that was answered. NULL: none.
 create function app.own_read() returns uuid
 language sql stable security definer set search_path = '' as $$
-  select m.id from app.conversation_messages m
-   where m.conversation_id = app.visitor_conversation() and m.role = 'customer' and m.seq <= greatest(
-     (select max(r.seq) from app.readings r where r.conversation_id = m.conversation_id and r.workspace_id = m.workspace_id),
-     (select max(x.seq) from app.conversation_messages x where x.conversation_id = m.conversation_id and x.role in ('agent', 'bot')))
-   order by m.seq desc limit 1
+  select m.id from app.conversations t
+    -- The bound once, each from its index: a talk may be long, and its page is read often.
+    cross join lateral (select greatest(
+      (select max(r.seq) from app.readings r where r.conversation_id = t.id and r.workspace_id = t.workspace_id),
+      (select x.seq from app.conversation_messages x where x.conversation_id = t.id and x.workspace_id = t.workspace_id
+          and x.role in ('agent', 'bot') order by x.seq desc limit 1)) as seq) s
+    cross join lateral (select x.id from app.conversation_messages x where x.conversation_id = t.id and x.workspace_id = t.workspace_id
+          and x.role = 'customer' and x.seq <= s.seq order by x.seq desc limit 1) m
+   where t.id = app.visitor_conversation()
 $$;
 
 -- As before; and to the customer that their words were read.
@@ -77,6 +121,10 @@ begin
   elsif new.seq > was then
     perform app.tell(new.user_id, 'conversation.read', jsonb_build_object('conversation', new.conversation_id));
   end if;
+  if typing and exists (select from app.conversations t where t.id = new.conversation_id and t.workspace_id = new.workspace_id
+                           and t.claimed_by = new.user_id) then
+    perform app.tell(new.conversation_id, 'conversation.typing', '{}');
+  end if;
   if new.seq > was and exists (select from app.conversation_messages m where m.conversation_id = new.conversation_id
        and m.workspace_id = new.workspace_id and m.role = 'customer' and m.seq > was and m.seq <= new.seq) then
     perform app.tell(new.conversation_id, 'conversation.read', '{}');
@@ -88,10 +136,12 @@ end $$;
 create function app.note_file() returns void
 language plpgsql volatile security definer set search_path = '' as $$
 declare
+  c jsonb := nullif(current_setting('request.jwt.claims', true), '');
   org uuid := app.managed_org();
 begin
   if org is null then raise exception using errcode = 'P0403', message = 'for whoever looks after it'; end if;
-  insert into app.audit_pending (workspace_id, kind, hand, actor) values (org, 'file.added', 'person', auth.uid());
+  insert into app.audit_pending (workspace_id, kind, hand, actor, ip, user_agent)
+    values (org, 'file.added', 'person', auth.uid(), c ->> 'ip', c ->> 'user_agent');
 end $$;
 
 alter function gate.open_visitor(bytea) owner to moat_definer;
@@ -101,6 +151,7 @@ alter function app.tell_reading() owner to moat_definer;
 grant execute on function app.own_read() to visitor;
 grant execute on function app.note_file() to authenticated;
 alter function app.introduce(text, text) owner to moat_definer;
+alter function app.guard_conversation() owner to moat_definer;
 alter function app.hold_agent() owner to moat_definer;
 revoke create on schema app from moat_definer;
 revoke create on schema gate from moat_definer;
@@ -272,18 +323,26 @@ begin
 end $$;
 
 -- Shuts the customer of a talk out, or lets them in again. What is nobody's, or the caller's, is resolved with it: nobody waits there
--- any more. P0404: it is a colleague's question, who is no customer.
+-- any more. P0445: it is a colleague's question, who is no customer.
 create function app.block_customer(p_conversation uuid, p_blocked boolean) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
+  who uuid;
   t record;
+  was timestamptz;
 begin
-  select x.visitor_id, x.workspace_id, x.claimed_by, x.status, v.blocked_at into t from app.conversations x
-    join app.visitors v on v.id = x.visitor_id and v.workspace_id = x.workspace_id where x.id = p_conversation for no key update of x;
+  select x.visitor_id, x.workspace_id into t from app.conversations x where x.id = p_conversation;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  who := t.visitor_id;
+  if who is null then raise exception using errcode = 'P0445', message = 'no customer'; end if;
+  -- Visitors before their talks, as when they write.
+  select v.blocked_at into was from app.visitors v where v.id = who and v.workspace_id = t.workspace_id for no key update;
   if not found then raise exception using errcode = 'P0404', message = 'no such customer'; end if;
   -- Said twice it is done once.
-  if (t.blocked_at is not null) = p_blocked then return; end if;
-  update app.visitors v set blocked_at = case when p_blocked then now() end where v.id = t.visitor_id and v.workspace_id = t.workspace_id;
+  if (was is not null) = p_blocked then return; end if;
+  update app.visitors v set blocked_at = case when p_blocked then now() end where v.id = who and v.workspace_id = t.workspace_id;
+  select x.claimed_by, x.status into t from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
   if p_blocked and t.status <> 'resolved' and coalesce(t.claimed_by, (select auth.uid())) = (select auth.uid()) then
     update app.conversations x
        set status = 'resolved', claimed_by = null, claimed_at = null, resolved_at = now(), waiting_since = null, snoozed_until = null
@@ -292,6 +351,25 @@ begin
   perform app.log_line(p_conversation, case when p_blocked then 'blocked this customer' else 'let this customer write again' end);
 end $$;
 
+-- As before, and nobody has seen what was not said yet: whose words they are is told that they were read.
+create or replace function app.look_at(p_conversation uuid, p_seq bigint, p_typing boolean) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  last bigint;
+begin
+  select t.last_seq into last from app.conversations t where t.id = p_conversation;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  insert into app.readings as r (conversation_id, seq, looking_until, typing_until)
+    values (p_conversation, least(p_seq, last), now() + interval '40 seconds', case when p_typing then now() + interval '10 seconds' else '-infinity' end)
+  on conflict (conversation_id, workspace_id, user_id) do update
+    set seq = greatest(r.seq, excluded.seq), looking_until = excluded.looking_until, typing_until = excluded.typing_until;
+end $$;
+
 grant execute on function app.held(app.agents, uuid, bigint, boolean), app.name_customer(uuid, text, text),
   app.hand_conversation(uuid, uuid, uuid, text),
   app.block_customer(uuid, boolean) to authenticated;
+
+alter table app.readings disable trigger tell_reading;
+update app.readings r set seq = t.last_seq from app.conversations t
+ where t.id = r.conversation_id and t.workspace_id = r.workspace_id and r.seq > t.last_seq;
+alter table app.readings enable trigger tell_reading;

@@ -100,6 +100,11 @@ async fn a_customer_who_is_blocked_is_answered_no_more_and_their_conversation_is
     assert_eq!(block(&app, &ada, &place, &id, "true").await, StatusCode::OK);
     let whole = read(&app, &bob, &bobs, &id).await;
     assert_eq!((&whole["status"], &whole["mine"]), (&json!("claimed"), &json!(true)));
+    // Given back, or left, it waits for nobody who could not answer it.
+    let back = [("conversation", &*id), ("status", "waiting"), ("seen", "99")];
+    ok(&app, &bob, &bobs, &format!("{DESK}/set_conversation"), &back).await;
+    assert_eq!(read(&app, &bob, &bobs, &id).await["status"], "resolved");
+    assert!(queue(&app, &ada, &place, "waiting").await.is_empty());
     let other = desk(&app, "eve@example.org", "Other").await;
     assert_eq!(block(&app, &other.ada, &other.place, &id, "false").await, StatusCode::NOT_FOUND);
     assert_eq!(read(&app, &bob, &bobs, &id).await["blocked"], true);
@@ -139,12 +144,42 @@ async fn a_customer_is_told_when_their_words_were_read_and_not_by_whom_or_what_e
     assert_eq!(app.count(told).await, 1, "once");
     assert_eq!(vi.own(&app).await["read"], first);
     assert_eq!(wim.own(&app).await["read"], Value::Null);
+    // Nobody has seen what was not said yet.
+    ok(&app, &ada, &place, &format!("{DESK}/look_at"), &[("conversation", &id), ("seen", "9007199254740991")]).await;
     // What comes after it was not read, and what was answered was.
     vi.say(&app, "are you there?").await;
     assert_eq!(vi.own(&app).await["read"], first);
     assert_eq!(answer(&app, &ada, &place, &id, "yes", None).await.status, StatusCode::OK);
     let own = vi.own(&app).await;
     assert_eq!(own["read"], own["lines"][1]["id"]);
+    // That whoever has it types is told as well, once.
+    for _ in 0..2 {
+        ok(&app, &ada, &place, &format!("{DESK}/look_at"), &[("conversation", &id), ("typing", "true")]).await;
+    }
+    app.state.hub.sequence().await.unwrap();
+    let told = "select count(*) from app.feed f join app.conversations t on t.id = f.topic where f.kind = 'conversation.typing'";
+    assert_eq!(app.count(told).await, 1);
+}
+
+#[tokio::test]
+async fn blocking_does_not_stand_in_the_way_of_what_the_customer_writes_or_of_whoever_blocks_as_well() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "hello").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    // Whatever they have already waits for the customer, whom the others hold first as well.
+    let mut behind = app.db.superuser().await;
+    behind.execute("begin; select from app.visitors for no key update").await.unwrap();
+    let (one, two, ()) =
+        tokio::join!(block(&app, &ada, &place, &id, "true"), block(&app, &ada, &place, &id, "true"), async {
+            app.until("both wait", async || (app.waiting().await == 2).then_some(())).await;
+            let free = "select id from app.conversations for no key update nowait";
+            behind.execute(free).await.expect("neither holds the talk");
+            behind.execute("commit").await.unwrap();
+        });
+    assert_eq!((one, two), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(deeds(&read(&app, &ada, &place, &id).await), ["Ada blocked this customer"]);
 }
 
 #[tokio::test]

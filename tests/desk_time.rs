@@ -462,4 +462,9 @@ async fn figures_count_what_was_answered_and_resolved_here_and_the_file_has_a_li
     let trail = ok(&app, &ada, &place, "audit/server_fns/list_events", &[("wanted[about]", "file")]).await;
     let kinds: Vec<_> = trail["events"].as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["file.added"]);
+    assert!(trail["events"][0]["by"]["person"].is_object(), "{trail}");
+    // Nobody's browser takes one because another site says so.
+    let request = Request::get(format!("/w/{place}/desk/conversations.csv")).header(header::COOKIE, ada.cookie());
+    let lured = request.header("sec-fetch-site", "cross-site").body(Body::empty()).unwrap();
+    assert_eq!(app.send(lured).await.status, StatusCode::FORBIDDEN);
 }

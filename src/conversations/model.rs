@@ -227,6 +227,8 @@ pub struct Conversation {
     pub agent: Option<String>,
     pub mine: bool,
     pub blocked: bool,
+    /// Whether whoever asks is a customer, and not a colleague out of a chat of theirs.
+    pub visitor: bool,
     /// Whether it can be given to the assistant.
     pub bot: bool,
     pub messages: Vec<Said>,

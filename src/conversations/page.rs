@@ -153,6 +153,7 @@ fn Talk(
         agent: has,
         mine,
         blocked,
+        visitor,
         bot,
         messages,
         earlier,
@@ -398,7 +399,7 @@ fn Talk(
     });
     let to_bot = (agent && bot && status != ConversationStatus::Bot && (mine || free))
         .then(|| set(ConversationStatus::Bot, "Give to the assistant"));
-    let block = agent.then(|| match blocked {
+    let block = (agent && visitor).then(|| match blocked {
         true => {
             button("block-customer", vec![("blocked", "false".to_owned())], "Let them write again", false).into_any()
         }
@@ -408,7 +409,7 @@ fn Talk(
                 <form method="post" action=action("block-customer") data-send="">
                     <input type="hidden" name="conversation" value=id.to_string()/>
                     <input type="hidden" name="blocked" value="true"/>
-                    <p class="quiet">"They can write here no more, and this is resolved. You can let them in again."</p>
+                    <p class="quiet">{if mine || free { "They can write here no more, and this is resolved. You can let them in again." } else { "They can write here no more. Whoever has this keeps it. You can let them in again." }}</p>
                     <button type="submit" class="button danger" data-key="block">"Block them"</button>
                 </form>
             </details>

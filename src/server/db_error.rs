@@ -19,6 +19,7 @@ const NO_AGENT: &str = "P0441";
 const FULL: &str = "P0442";
 const NOT_THERE: &str = "P0443";
 const NOT_FOR_BOT: &str = "P0444";
+const NO_CUSTOMER: &str = "P0445";
 
 impl From<sqlx::Error> for AppError {
     fn from(error: sqlx::Error) -> Self {
@@ -60,6 +61,11 @@ impl From<sqlx::Error> for AppError {
                 Some(NOT_THERE) => {
                     return Self::Conflict {
                         what: "They are not at the desk now, and it would come straight back.".into(),
+                    };
+                }
+                Some(NO_CUSTOMER) => {
+                    return Self::Conflict {
+                        what: "This is a colleague's question. There is no customer to block.".into(),
                     };
                 }
                 Some(NOT_FOR_BOT) => {

@@ -275,8 +275,8 @@ impl Lanes {
         Ok(ServiceLane(lane))
     }
 
-    /// Opens a lane for a customer, by the hash of the token that their page holds. `Unauthenticated` for one that nobody gave, or
-    /// whose visitor was blocked.
+    /// Opens a lane for a customer, by the hash of the token that their page holds. `Unauthenticated` for one that nobody gave or whose
+    /// visitor was erased, `Forbidden` for one whose visitor was blocked, `NotFound` where the workspace is deleted.
     pub async fn visitor(&self, token: &[u8]) -> Result<VisitorLane, AppError> {
         let query = || sqlx::query("select null, set_config('role', gate.open_visitor($1), true)").bind(token);
         let (lane, role) = open(&self.visitor, query).await?;

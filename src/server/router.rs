@@ -307,9 +307,11 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// A connection that asks for nothing, or does not finish asking, is closed after this. Longer than a proxy in front keeps one: it would
-/// ask on one that is being closed.
-const IDLE: Duration = Duration::from_secs(90);
+/// A connection that asks for nothing, or does not finish asking, is closed after this. Longer than proxies in front keep one, which is
+/// ten minutes at most: they would ask on one that is being closed.
+const IDLE: Duration = Duration::from_secs(620);
+/// What is under way when the server is told to stop has this long. A client that reads no more would hold it for ever.
+const LAST: Duration = Duration::from_secs(30);
 
 /// Serves until told to stop, then lets what is under way come to its end: answers for a while, streams at once, since
 /// their clients come back with a cursor. HTTP/1.1 alone, which needs two thirds of the memory for each stream that is open; a proxy
@@ -351,7 +353,9 @@ pub async fn serve(listener: tokio::net::TcpListener, state: AppState) -> std::i
         });
     }
     drop(listener);
-    open.shutdown().await;
+    if tokio::time::timeout(LAST, open.shutdown()).await.is_err() {
+        tracing::warn!("requests that were still under way are cut off");
+    }
     Ok(())
 }
 

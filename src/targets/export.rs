@@ -5,7 +5,7 @@ use axum::{
     Extension,
     body::Body,
     extract::State,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     response::{IntoResponse, Response},
 };
 use tokio::sync::mpsc::Sender;
@@ -21,7 +21,18 @@ use crate::{
 /// Conversations that are read at once.
 const PAGE: i64 = 500;
 
-pub async fn export(State(state): State<AppState>, Extension(caller): Extension<Caller>) -> Response {
+pub async fn export(
+    State(state): State<AppState>,
+    Extension(caller): Extension<Caller>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    // What stands in the trail is that somebody took the file: not that a program asked whether there is one, nor that another site
+    // made a browser ask.
+    let elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    if method != Method::GET || elsewhere {
+        return AppError::Forbidden.into_response();
+    }
     let Caller::User(opening) = caller else { return AppError::Unauthenticated.into_response() };
     match open(state, opening).await {
         Ok(response) => response,

@@ -28,7 +28,7 @@ pub async fn set_targets(lane: &mut UserLane, targets: &Targets) -> Result<(), A
 
 /// For the trail: the caller takes all conversations along.
 pub async fn note_file(lane: &mut UserLane) -> Result<(), AppError> {
-    sqlx::query("select app.note_file()").execute(lane.conn()).await?;
+    sqlx::query("select app.hold_membership(), app.note_file()").execute(lane.conn()).await?;
     Ok(())
 }
 
