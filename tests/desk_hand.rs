@@ -57,9 +57,37 @@ async fn what_agents_call_a_customer_is_shown_until_the_customer_says_it_themsel
     vi.call(&app, "widget/server_fns/introduce", &[("email", "vi@example.org")]).await;
     let whole = read(&app, &ada, &place, &id).await;
     assert_eq!((&whole["known"], &whole["email"]), (&json!("Vi"), &json!("vi@example.org")));
-    assert_eq!(deeds(&whole), ["Ada changed who the customer is"]);
+    assert_eq!(deeds(&whole), ["Ada changed who the customer is"], "once");
     vi.call(&app, "widget/server_fns/introduce", &[("name", "Viola"), ("email", "vi@example.org")]).await;
     assert_eq!(read(&app, &ada, &place, &id).await["known"], "Viola");
+    // A form that was shown before that changes what was changed in it, and nothing else; one can be emptied.
+    let old = [("conversation", &*id), ("name", "Violetta"), ("email", ""), ("was", r#"["Vi",""]"#)];
+    ok(&app, &ada, &place, &format!("{DESK}/name_customer"), &old).await;
+    let whole = read(&app, &ada, &place, &id).await;
+    assert_eq!((&whole["known"], &whole["email"]), (&json!("Violetta"), &json!("vi@example.org")));
+    let empty = [
+        ("conversation", &*id),
+        ("name", ""),
+        ("email", "vi@example.org"),
+        ("was", r#"["Violetta","vi@example.org"]"#),
+    ];
+    ok(&app, &ada, &place, &format!("{DESK}/name_customer"), &empty).await;
+    assert_eq!(read(&app, &ada, &place, &id).await["known"], "");
+    let about = |subject: &'static str, labels: &'static str, was: &'static str| {
+        [
+            ("conversation", id.clone()),
+            ("subject", subject.to_owned()),
+            ("priority", "1".to_owned()),
+            ("labels", labels.to_owned()),
+            ("was", was.to_owned()),
+        ]
+    };
+    for fields in [about("", "air", ""), about("Parcels", "", r#"["",1,""]"#)] {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        ok(&app, &ada, &place, &format!("{DESK}/describe_conversation"), &fields).await;
+    }
+    let whole = read(&app, &ada, &place, &id).await;
+    assert_eq!((&whole["subject"], &whole["labels"]), (&json!("Parcels"), &json!(["air"])));
     assert_eq!(vi.reads(&app).await, ["hello"]);
 }
 
@@ -223,6 +251,89 @@ async fn taking_one_says_so_once_and_keeps_a_lease_that_is_long_enough() {
     let short = until().await;
     take().await;
     assert!(until().await > short);
+}
+
+#[tokio::test]
+async fn a_saved_reply_that_was_undone_can_be_said_after_all_and_a_second_agent_is_told_who_was_faster() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    agent(&app, &ada, &place, &bobs, "Bob", "3").await;
+    ok(&app, &ada, &place, "targets/server_fns/set_targets", &[("zone", "UTC"), ("undo", "true")]).await;
+    let keep = [("name", "Sent"), ("text", "On its way. {{agent}}"), ("labels", "parcel")];
+    ok(&app, &ada, &place, &format!("{DESK}/put_reply"), &keep).await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "where is it?").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    let shown = async |who: &Person, place: &str| read(&app, who, place, &id).await["replies"][0].clone();
+    let run = async |who: &Person, place: &str, shown: &Value| {
+        let of = |name: &str| shown[name].as_str().unwrap().to_owned();
+        let (reply, mark, client) = (of("id"), of("mark"), of("client"));
+        let fields = [("conversation", &*id), ("reply", &reply), ("seen", "1"), ("mark", &mark), ("client", &client)];
+        at(&app, who, place, &format!("{DESK}/run_reply"), &fields).await
+    };
+    let (hers, his) = (shown(&ada, &place).await, shown(&bob, &bobs).await);
+    assert_eq!(run(&ada, &place, &hers).await.status, StatusCode::OK);
+    let later = read(&app, &ada, &place, &id).await["later"].clone();
+    let answer = later[0]["id"].as_str().unwrap();
+    ok(&app, &ada, &place, "later/server_fns/take_back", &[("answer", answer)]).await;
+    let waits = async || read(&app, &ada, &place, &id).await["later"].as_array().unwrap().len();
+    // A late copy of the first click says nothing, and a click on what is shown now does.
+    assert_eq!(run(&ada, &place, &hers).await.status, StatusCode::OK);
+    assert_eq!(waits().await, 0);
+    assert_eq!(run(&ada, &place, &shown(&ada, &place).await).await.status, StatusCode::OK);
+    assert_eq!(waits().await, 1);
+    let late = run(&bob, &bobs, &his).await;
+    assert_eq!((late.status, late.body.contains("Somebody else has")), (StatusCode::CONFLICT, true), "{}", late.body);
+    assert_eq!(waits().await, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_undone_keeps_nobody_from_being_dealt() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    agent(&app, &ada, &place, &bobs, "Bob", "3").await;
+    ok(&app, &ada, &place, "targets/server_fns/set_targets", &[("zone", "UTC"), ("deals", "true")]).await;
+    Visitor::new(&app, &key).await.say(&app, "hello").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    let client = "00000000-0000-4000-8000-0000000000a2";
+    let later = [("conversation", &*id), ("client", client), ("text", "later"), ("seen", "1"), ("wait", "3600")];
+    ok(&app, &ada, &place, &format!("{DESK}/answer_conversation"), &later).await;
+    ok(&app, &ada, &place, "later/server_fns/take_back", &[("answer", client)]).await;
+    let back = [("conversation", &*id), ("status", "waiting"), ("seen", "9")];
+    ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &back).await;
+    ok(&app, &bob, &bobs, &format!("{DESK}/be_here"), &[]).await;
+    moat::server::jobs::deal(&app.state).await.unwrap();
+    assert_eq!(only(&app, &bob, &bobs, "mine").await, id);
+}
+
+#[tokio::test]
+async fn resolving_and_going_on_gives_one_more_however_often_it_is_asked_and_none_beyond_the_room() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    agent(&app, &ada, &place, &place, "Ada", "1").await;
+    for text in ["one", "two", "three"] {
+        Visitor::new(&app, &key).await.say(&app, text).await;
+    }
+    ok(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
+    let first = only(&app, &ada, &place, "mine").await;
+    let go_on = async |id: &str| {
+        let fields = [("conversation", id), ("status", "resolved"), ("seen", "9"), ("next", &*place)];
+        at(&app, &ada, &place, &format!("{DESK}/set_conversation"), &fields).await.status
+    };
+    assert_eq!(go_on(&first).await, StatusCode::OK);
+    let second = only(&app, &ada, &place, "mine").await;
+    assert_eq!(go_on(&first).await, StatusCode::OK);
+    assert_eq!(only(&app, &ada, &place, "mine").await, second);
+    // One that nobody has is resolved by somebody who has no room for another.
+    let third = only(&app, &ada, &place, "waiting").await;
+    Visitor::new(&app, &key).await.say(&app, "four").await;
+    assert_eq!(go_on(&third).await, StatusCode::OK);
+    assert_eq!(only(&app, &ada, &place, "mine").await, second);
+    assert_eq!(read(&app, &ada, &place, &third).await["status"], "resolved");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ async fn one(
     let mut lane = lanes::acting().await?;
     let (called, priority, subject, mut has) = sql::head(&mut lane, id).await?;
     *customer = called;
-    let moved = |done: Result<Option<Held>, AppError>| done?.map_or(Ok(()), |held| Err(held.told()));
+    let moved = |done: Result<Result<bool, Held>, AppError>| done?.map(drop).map_err(|held| held.told());
     match change {
         Change::Resolve => moved(sql::set(&mut lane, id, ConversationStatus::Resolved, None, seen).await)?,
         Change::PutOff => moved(sql::set(&mut lane, id, ConversationStatus::Snoozed, None, seen).await)?,

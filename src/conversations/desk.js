@@ -44,10 +44,25 @@ function uuid() {
 
 // Takes over a region of a page that was read anew. Lines that are the same stay the elements that they are: focus, selection and
 // what is read aloud stay with them.
+const served = new WeakMap(); // a region: the server's words for it
+const opened = new WeakMap(); // a part that opens: whether the server had it open
+for (const details of document.querySelectorAll("details")) opened.set(details, details.open);
+
+// Nothing goes from under a finger: what is pressed is there when it is let go.
+let pressed = null;
+let waits = false;
+document.addEventListener("pointerdown", ({ target }) => (pressed = target), { capture: true });
+for (const end of ["pointerup", "pointercancel"]) {
+  document.addEventListener(end, () => setTimeout(() => ((pressed = null), waits && ((waits = false), soon()))), { capture: true });
+}
+
 function take(old, fresh) {
+  if (pressed && old.contains(pressed)) return void (waits = true);
   for (const name of ["data-seen", "data-waiting", "data-owed", "data-new"]) if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
+  const html = fresh.innerHTML;
   const keyed = (node) => node.children.length > 0 && [...node.children].every((child) => child.id);
   if (keyed(fresh) && (keyed(old) || !old.children.length)) {
+    served.set(old, html);
     const known = new Map([...old.children].map((child) => [child.id, child]));
     let at = null;
     for (const child of [...fresh.children]) {
@@ -66,7 +81,8 @@ function take(old, fresh) {
     for (const gone of known.values()) if (!gone.hasAttribute("data-under-way")) gone.remove();
     return;
   }
-  if (old.innerHTML === fresh.innerHTML) return;
+  // What the server has said before, and not what the reader has made of it since: an opened part is no change.
+  if ((served.get(old) ?? old.innerHTML) === html) return;
   // Nobody is interrupted in a word: what they write in is read anew when they leave it.
   if (old.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea")) {
     document.activeElement.addEventListener("blur", soon, { once: true });
@@ -75,14 +91,17 @@ function take(old, fresh) {
   // What is ticked stays so, and names what was on screen when it was.
   const ticks = [...old.querySelectorAll("li input[type=checkbox]:checked")].map((tick) => [tick.closest("li").id, tick.value]);
   const ticking = old.contains(document.activeElement) && document.activeElement.matches("li input[type=checkbox]") && document.activeElement.closest("li").id;
-  const boxes = [...old.querySelectorAll("input[type=checkbox]:checked")].filter((box) => !box.closest("li")).map((box) => box.name);
+  const boxes = [...old.querySelectorAll("input[type=checkbox]")].filter((box) => !box.closest("li") && box.checked !== box.defaultChecked).map((box) => [box.name, box.checked]);
   const called = (one) => one.dataset.key ?? one.getAttribute("href") ?? (one.type === "checkbox" ? one.name : one.textContent);
   const focus = !ticking && old.contains(document.activeElement) && called(document.activeElement);
-  const open = new Map([...old.querySelectorAll("details")].map((details) => [called(details.firstElementChild), details.open]));
+  const turned = [...old.querySelectorAll("details")].filter((details) => details.open !== opened.get(details));
+  const open = new Map(turned.map((details) => [called(details.firstElementChild), details.open]));
+  const scrolled = old.querySelector(".beside-body")?.scrollTop;
   // What was changed here and not sent stays; what was not shows what it is by now.
   const edited = (field) => (field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected) : field.value !== field.defaultValue);
   const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
-  old.innerHTML = fresh.innerHTML;
+  old.innerHTML = html;
+  served.set(old, html);
   for (const [name, value] of chosen) {
     const field = old.querySelector(`[name="${name}"]:not([type=hidden])`);
     if (field && (!field.options || [...field.options].some((option) => option.value === value))) field.value = value;
@@ -91,12 +110,16 @@ function take(old, fresh) {
     const tick = document.getElementById(line)?.querySelector("input[type=checkbox]");
     if (tick) [tick.checked, tick.value] = [true, value];
   }
-  for (const name of boxes) {
+  for (const [name, checked] of boxes) {
     const box = old.querySelector(`input[type=checkbox][name="${name}"]`);
-    if (box) box.checked = true;
+    if (box) box.checked = checked;
   }
   if (ticking) (document.getElementById(ticking)?.querySelector("input[type=checkbox]") ?? log)?.focus();
-  for (const details of old.querySelectorAll("details")) details.open = open.get(called(details.firstElementChild)) ?? details.open;
+  for (const details of old.querySelectorAll("details")) {
+    opened.set(details, details.open);
+    details.open = open.get(called(details.firstElementChild)) ?? details.open;
+  }
+  if (scrolled) old.querySelector(".beside-body")?.scrollTo(0, scrolled);
   if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
 }
 
@@ -119,10 +142,11 @@ async function readAnew() {
     again = false;
     const begun = Date.now();
     // What hangs is no answer: after a sleep, a connection may be gone without a word.
+    const known = visit && token();
     const answer = await fetch(location.href, { headers: headers({ accept: "text/html" }), cache: "no-store", signal: AbortSignal.timeout(20000) });
     // Nobody knows this visitor any more: what they said was erased, or never came to be. They may begin anew.
-    if (visit && answer.status === 401 && token()) {
-      forgotten();
+    if (visit && answer.status === 401 && known) {
+      forgotten(known);
       again = true;
       continue;
     }
@@ -161,8 +185,9 @@ function end(text) {
   complain(composer, text);
 }
 
-function forgotten() {
-  keep(null);
+// This token, and not one that another tab has been given since.
+function forgotten(known) {
+  if (token() === known) keep(null);
   lines().replaceChildren();
 }
 
@@ -374,7 +399,11 @@ document.addEventListener("submit", (event) => {
 });
 
 let sending = null; // what is being said, until it is stored and shown
-let leaving = false; // on the way to another conversation
+let leaving = false; // on the way to another conversation: what is written now would be lost
+function leave(on) {
+  leaving = on;
+  if (composer) composer.elements.text.readOnly = on;
+}
 
 // On screen at once, marked while it is under way. If it was not sent, the words are back where they were typed, under the id that
 // they had: sent again, they are stored once.
@@ -386,17 +415,19 @@ document.addEventListener("submit", async (event) => {
   // Away from this page, and from what was written on it: not before that is sent.
   const leaves = form.elements.next || form.getAttribute("action").endsWith("take-next");
   // Once, whichever of its forms: by then the region may have been written anew, with another.
-  if (leaves && leaving) return;
-  if (leaves) leaving = true;
+  if (leaving && (leaves || form === composer)) return;
   form.dataset.busy = "";
   if (leaves && composer) {
+    leaving = true;
     await sending;
     if (composer.elements.text.value.trim()) {
       delete form.dataset.busy;
-      leaving = false;
-      return complain(composer, "Send what you wrote, or clear it, before you go on to the next one.");
+      leave(false);
+      // Why it was not sent stands there already.
+      return composer.querySelector(".problem") ?? complain(composer, "Send what you wrote, or clear it, before you go on to the next one.");
     }
   }
+  if (leaves) leave(true);
   let sent = null;
   if (form === composer) sending = new Promise((go) => (sent = go));
   for (const old of document.querySelectorAll(".problem")) old.remove();
@@ -422,21 +453,31 @@ document.addEventListener("submit", async (event) => {
     field.value = "";
   }
   let answered = false;
+  let gone = false;
   try {
     await begin();
+    const known = visit && token();
     const answer = await fetch(form.getAttribute("action"), { method: "POST", headers: headers({ "x-moat-form": "1" }), body, signal: AbortSignal.timeout(20000) });
     answered = true;
     const said = await answer.json().catch(() => null);
     // Nothing was stored under this id, or another text was: it is spent.
     if (field && answer.status === 409) form.elements.client.value = uuid();
     if (visit && answer.status === 401) {
-      forgotten();
+      forgotten(known);
       throw { why: "This conversation is not there any more. Send again to begin a new one." };
     }
     if (!answer.ok) throw said ?? {};
     if (field) form.elements.client.value = uuid();
     document.dispatchEvent(new Event("moat-begun"));
-    if (typeof said === "string" && desk) return location.assign(said);
+    if (typeof said === "string" && desk) {
+      gone = true;
+      return location.assign(said);
+    }
+    // What was sent is what there is now, and what comes from the server replaces it.
+    for (const one of form.elements) {
+      if (one.options) for (const option of one.options) option.defaultSelected = option.selected;
+      else if (one.type !== "checkbox" && one.type !== "hidden" && one !== field && "defaultValue" in one) one.defaultValue = one.value;
+    }
     // Taken back: the words are where they were written, before what has been typed since.
     if (form.dataset.back !== undefined) backInto(form.elements.text.value);
     row?.removeAttribute("data-under-way");
@@ -454,7 +495,7 @@ document.addEventListener("submit", async (event) => {
     refresh().catch(hangUp);
   } finally {
     delete form.dataset.busy;
-    if (leaves) leaving = false;
+    if (leaves && !gone) leave(false);
     sent?.();
   }
 });
@@ -497,7 +538,8 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("click", ({ target }) => {
   // What a click took off the page may have been inside.
-  if (target.isConnected) for (const one of floats()) if (!one.contains(target)) one.open = false;
+  if (!target.isConnected || target === composer?.elements.text) return;
+  for (const one of floats()) if (!one.contains(target)) one.open = false;
 });
 
 // Enter sends; with Shift it makes a line.

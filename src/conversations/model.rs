@@ -7,7 +7,7 @@ use crate::{
     threads::model::{line, message_text},
     types::{
         ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
-        ViewId,
+        UserId, ViewId,
     },
 };
 
@@ -327,6 +327,8 @@ pub struct Reply {
     pub next: Option<ConversationStatus>,
     /// Another one once any of it is changed.
     pub mark: String,
+    /// Under which id it is said next, by whoever reads; in a conversation alone.
+    pub client: Option<ClientId>,
 }
 
 impl Reply {
@@ -548,6 +550,7 @@ pub fn reply(name: &str, text: &str, typed: &str, priority: &str, next: &str) ->
         priority,
         next,
         mark: String::new(),
+        client: None,
     };
     if reply.text.is_empty() && !reply.acts() {
         return Err(AppError::invalid("text", "Write words, or choose what is done."));
@@ -555,11 +558,11 @@ pub fn reply(name: &str, text: &str, typed: &str, priority: &str, next: &str) ->
     Ok(reply)
 }
 
-/// Under which id words are stored that come with something else, of which `with` is the id: the same for whoever does the same twice
-/// to what was seen.
-pub fn client_of(conversation: ConversationId, with: uuid::Uuid, seen: i64) -> ClientId {
-    let mixed = conversation.0.as_u128() ^ with.as_u128().rotate_left(64) ^ (seen as u128).rotate_left(32);
-    ClientId(uuid::Uuid::from_u128(mixed))
+/// Under which id words are stored that come with something else, of which `with` is the id: the same for whoever does the same twice to
+/// what was seen, until they have taken something back.
+pub fn client_of(conversation: ConversationId, with: uuid::Uuid, (by, seen, turn): (UserId, i64, i64)) -> ClientId {
+    let mixed = conversation.0.as_u128() ^ with.as_u128().rotate_left(64) ^ by.0.as_u128().rotate_left(37);
+    ClientId(uuid::Uuid::from_u128(mixed ^ (seen as u128).rotate_left(32) ^ (turn as u128).rotate_left(96)))
 }
 
 /// What stands for somebody in words that are sent often. A customer without a name is left out, with what leads to
@@ -571,6 +574,16 @@ pub fn filled_in(text: &str, customer: &str, agent: &str, desk: &str) -> String 
         text.to_owned()
     };
     text.replace("{{customer}}", customer).replace("{{agent}}", agent).replace("{{desk}}", desk)
+}
+
+/// What the fields of a form were when it was shown, as one hidden field of it carries that.
+pub fn was<T: Serialize>(fields: &T) -> String {
+    serde_json::to_string(fields).unwrap_or_default()
+}
+
+/// The same read again; `None` where a form says nothing of it.
+pub fn was_of<T: serde::de::DeserializeOwned>(carried: &str) -> Option<T> {
+    serde_json::from_str(carried).ok()
 }
 
 /// How long somebody has waited, short.

@@ -6,7 +6,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
-    model::{Conversation, Narrow, PRIORITIES, QueueRow, Reply, View, address},
+    model::{Conversation, Narrow, PRIORITIES, QueueRow, Reply, View, address, was},
     parts::{Lines, Standing, due},
     queue::QueueList,
     server_fns::{list_conversations, read_conversation},
@@ -251,24 +251,36 @@ fn Talk(
             </form>
         }
     });
+    // What was refused without a script is in its fields again.
+    let (naming, telling) = (form_back(&["name-customer"]), form_back(&["describe-conversation"]));
+    let typed =
+        |back: &Option<FormBack>, field: &str, now: &str| back.as_ref().map_or(now.to_owned(), |b| b.typed(field));
+    let refused_here = naming.is_some() || telling.is_some();
     let about = agent.then(|| {
         let now = labels.join(", ");
+        // What each field was when it was shown: what nobody changed in it is not written over what came since.
+        let was = (was(&(&known, &email)), was(&(&subject, priority, &now)));
+        let (name, address) = (typed(&naming, "name", &known), typed(&naming, "email", &email));
+        let (about, now) = (typed(&telling, "subject", &subject), typed(&telling, "labels", &now));
+        let priority = typed(&telling, "priority", &priority.to_string());
         view! {
             <form method="post" action=action("name-customer") class="about" data-send="">
                 <h2>"Customer"</h2>
                 <input type="hidden" name="conversation" value=id.to_string()/>
-                <div class="narrow-field"><label for="customer-name">"Name"</label><input id="customer-name" name="name" maxlength="80" autocomplete="off" value=known/></div>
-                <div class="narrow-field"><label for="customer-email">"E-mail"</label><input id="customer-email" name="email" type="email" maxlength="320" autocomplete="off" value=email.clone()/></div>
+                <input type="hidden" name="was" value=was.0/>
+                <div class="narrow-field"><label for="customer-name">"Name"</label><input id="customer-name" name="name" maxlength="80" autocomplete="off" value=name/></div>
+                <div class="narrow-field"><label for="customer-email">"E-mail"</label><input id="customer-email" name="email" type="email" maxlength="320" autocomplete="off" value=address/></div>
                 <button type="submit" class="button" data-key="name-customer">"Save"<span class="unseen">" who it is"</span></button>
             </form>
             <form method="post" action=action("describe-conversation") class="about" data-send="">
                 <h2>"About"</h2>
                 <input type="hidden" name="conversation" value=id.to_string()/>
-                <div class="narrow-field"><label for="subject">"Subject"</label><input id="subject" name="subject" maxlength="200" value=subject.clone()/></div>
+                <input type="hidden" name="was" value=was.1/>
+                <div class="narrow-field"><label for="subject">"Subject"</label><input id="subject" name="subject" maxlength="200" value=about/></div>
                 <div class="narrow-field">
                     <label for="priority">"Priority"</label>
                     <select id="priority" name="priority">
-                        {PRIORITIES.iter().enumerate().map(|(n, name)| view! { <option value=n.to_string() selected=n == usize::try_from(priority).unwrap_or(1)>{*name}</option> }).collect_view()}
+                        {PRIORITIES.iter().enumerate().map(|(n, name)| view! { <option value=n.to_string() selected=n.to_string() == priority>{*name}</option> }).collect_view()}
                     </select>
                 </div>
                 <div class="narrow-field"><label for="labels">"Labels"</label><input id="labels" name="labels" value=now placeholder="billing, bug"/></div>
@@ -314,6 +326,7 @@ fn Talk(
                 ("reply", r.id.to_string()),
                 ("seen", seen.to_string()),
                 ("mark", r.mark.clone()),
+                ("client", r.client.map(|id| id.to_string()).unwrap_or_default()),
             ];
             let says = if r.text.is_empty() { String::new() } else { "say it, ".to_owned() };
             view! {
@@ -355,7 +368,7 @@ fn Talk(
     });
     let erase = manages.then(|| {
         let all = (!email.is_empty()).then(|| {
-            view! { <p><label><input type="checkbox" name="all" value="true" checked/>{format!(" And everything else of {email}")}</label></p> }
+            view! { <p><label><input type="checkbox" name="all" value="true"/>{format!(" And everything else of {email}")}</label></p> }
         });
         view! {
             <details class="sure">
@@ -419,7 +432,7 @@ fn Talk(
     let steps = (agent || over).then(|| view! { <div class="steps">{put_off}{hand}{to_bot}</div> });
     let answered = messages.iter().filter(|m| m.role == ConversationRole::Agent).map(|m| m.seq).max().unwrap_or(0);
     let beside = (agent || manages || other_talks.is_some()).then(|| {
-        view! { <details class="more"><summary class="button">"More"</summary><div class="beside-body">{about}{steps}{macros}{other_talks}<div class="steps">{block}{erase}</div></div></details> }
+        view! { <details class="more" open=refused_here><summary class="button">"More"</summary><div class="beside-body">{about}{steps}{macros}{other_talks}<div class="steps">{block}{erase}</div></div></details> }
     });
     view! {
         <header id="talk-head" class="talk-head" data-region="">

@@ -103,13 +103,15 @@ pub async fn answer_conversation(
 }
 
 /// Says words that are kept, and does what is kept with them, all or nothing: labels, how urgent it is, where it goes. `seen` as for
-/// an answer; `mark`: which form of the reply was on screen. Doing the same twice to what was seen says it once.
+/// an answer; `mark`: which form of the reply was on screen; `client`: as it stood there. Doing the same twice to what was seen says it
+/// once, and not at all if it was taken back in between.
 #[server]
 pub async fn run_reply(
     conversation: ConversationId,
     reply: ReplyId,
     #[server(default)] seen: i64,
     mark: String,
+    client: Option<ClientId>,
 ) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::{
@@ -121,7 +123,14 @@ pub async fn run_reply(
     if reply.mark != mark {
         return Err(AppError::Conflict { what: "This saved reply has been changed. Read it, then go on.".into() });
     }
-    let client = model::client_of(conversation, reply.id.0, seen);
+    let client = match client {
+        Some(client) => client,
+        None => model::client_of(
+            conversation,
+            reply.id.0,
+            (lane.user(), seen, sql::taken_back(&mut lane, conversation).await?),
+        ),
+    };
     let mut held = None;
     if !reply.text.is_empty() {
         // What goes somewhere else is said first: a customer does not read that it is resolved before they read why.
@@ -141,7 +150,7 @@ pub async fn run_reply(
         sql::describe(&mut lane, conversation, &subject, reply.priority.unwrap_or(priority), &labels).await?;
     }
     if let (None, Some(next)) = (held, reply.next) {
-        held = sql::set(&mut lane, conversation, next, None, seen).await?;
+        held = sql::set(&mut lane, conversation, next, None, seen).await?.err();
     }
     // Half of it is none of it.
     if let Some(held) = held {
@@ -245,21 +254,22 @@ pub async fn set_conversation(
     let seconds =
         hours.filter(|_| status == ConversationStatus::Snoozed).map(|hours| f64::from(hours.min(24 * 90)) * 3600.0);
     let mut lane = lanes::acting().await?;
-    let held = sql::set(&mut lane, conversation, status, seconds, seen).await?;
+    let done = sql::set(&mut lane, conversation, status, seconds, seen).await?;
     sql::look(&mut lane, conversation, seen, false).await?;
-    let opened = match (held, next) {
-        (None, Some(_)) => sql::take_next(&mut lane).await?,
+    // Once: a second click, or a copy of a request whose answer was lost, gives nobody another one.
+    let opened = match (done, next) {
+        (Ok(true), Some(_)) => sql::go_on(&mut lane).await?,
         _ => None,
     };
     lane.commit().await?;
     let state = state::current()?;
     state.hub.wake();
     state.owed.notify_one();
-    if let Some(held) = held {
-        return Err(held.told());
-    }
+    let done = done.map_err(|held| held.told())?;
     if let Some(place) = next {
-        let to = opened.map_or_else(|| format!("/w/{place}/desk"), |id| format!("/w/{place}/desk/{id}"));
+        // Whoever asks again finds what they got the first time among their own.
+        let list = if done { "" } else { "?view=mine" };
+        let to = opened.map_or_else(|| format!("/w/{place}/desk{list}"), |id| format!("/w/{place}/desk/{id}"));
         leptos_axum::redirect(&to);
     }
     Ok(())
@@ -278,8 +288,8 @@ pub async fn hand_conversation(
     use crate::server::{lanes, state};
     use crate::threads::model::message_text;
     let note = if note.trim().is_empty() { String::new() } else { message_text(&note)? };
-    let client = model::client_of(conversation, member.0, seen);
     let mut lane = lanes::changing().await?;
+    let client = model::client_of(conversation, member.0, (lane.user(), seen, 0));
     sql::hand(&mut lane, conversation, member, (client, &note)).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
@@ -362,39 +372,56 @@ pub async fn look_at(
     Ok(())
 }
 
-/// What the staff calls the customer of a conversation, and where it writes to them. Both may be empty.
+/// What the staff calls the customer of a conversation, and where it writes to them. Both may be empty. What is as it `was` when the form
+/// was shown stays as it is by now: the customer may have said it themselves meanwhile.
 #[server]
 pub async fn name_customer(
     conversation: ConversationId,
     #[server(default)] name: String,
     #[server(default)] email: String,
+    #[server(default)] was: String,
 ) -> Result<(), AppError> {
-    use super::sql;
+    use super::{model, sql};
     use crate::server::{lanes, mailer, state};
     let name = crate::widget::model::name(&name)?;
     let email = if email.trim().is_empty() { String::new() } else { mailer::address(&email)? };
+    let (was_name, was_email): (Option<String>, Option<String>) = model::was_of(&was).unwrap_or_default();
+    let name = Some(&name).filter(|name| was_name.as_ref() != Some(*name));
+    let email = Some(&email).filter(|email| was_email.as_ref() != Some(*email));
     let mut lane = lanes::acting().await?;
-    sql::name_customer(&mut lane, conversation, &name, &email).await?;
+    sql::name_customer(&mut lane, conversation, name, email).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())
 }
 
-/// What a conversation is about, how urgent it is (0 to 3), and its labels, with commas between them.
+/// What a conversation is about, how urgent it is (0 to 3), and its labels, with commas between them. What is as it `was` when the form
+/// was shown stays as it is by now.
 #[server]
 pub async fn describe_conversation(
     conversation: ConversationId,
     #[server(default)] subject: String,
     priority: i16,
     #[server(default)] labels: String,
+    #[server(default)] was: String,
 ) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::{lanes, state};
+    let was: Option<(String, i16, String)> = model::was_of(&was);
     let (subject, labels) = (model::subject(&subject)?, model::labels(&labels)?);
     if !(0..=3).contains(&priority) {
         return Err(AppError::invalid("priority", "There are four: low, normal, high, urgent."));
     }
     let mut lane = lanes::acting().await?;
+    let (_, now_priority, now_subject, now_labels) = sql::head(&mut lane, conversation).await?;
+    let (subject, priority, labels) = match was {
+        Some((was_subject, was_priority, was_labels)) => (
+            if subject == was_subject { now_subject } else { subject },
+            if priority == was_priority { now_priority } else { priority },
+            if labels == model::labels(&was_labels)? { now_labels } else { labels },
+        ),
+        None => (subject, priority, labels),
+    };
     sql::describe(&mut lane, conversation, &subject, priority, &labels).await?;
     lane.commit().await?;
     state::current()?.hub.wake();

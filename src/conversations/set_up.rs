@@ -24,7 +24,6 @@ pub fn SetUp() -> impl IntoView {
     let (saying, adding, keyed) =
         (form_back(&["set-desk"]), form_back(&["put-agent"]), form_back(&["make-widget-key"]));
     let (bot, replies) = (form_back(&["set-bot"]), form_back(&["put-reply"]));
-    let refused = form_back(&["remove-agent", "remove-widget-key", "remove-reply"]).and_then(|b| b.error);
     let query = use_query_map();
     let asked = |name: &str| query.with_untracked(|query| query.get(name)).unwrap_or_default();
     let (done, changed) = (asked("done"), asked("reply"));
@@ -34,7 +33,6 @@ pub fn SetUp() -> impl IntoView {
         }
         let place = place();
         view! {
-            <FormError error=refused fields=&[]/>
             <Suspense>
                 {Suspend::new(async move {
                     match read_desk().await {
@@ -121,6 +119,7 @@ fn Replies(
             <h2>"Saved replies"</h2>
             <p>"Words that are sent often. Agents find them below the box, or by typing / into it. With labels, a priority or a next step they are done in one go, beside the conversation."</p>
             <Done what=told/>
+            <NotRemoved form="remove-reply"/>
             <Suspense>
                 {
                     let (back, changed, here, action) = (back.clone(), changed.clone(), here.clone(), action.clone());
@@ -152,6 +151,12 @@ fn Replies(
     }
 }
 
+/// Why something of a list was not removed, at the list.
+#[component]
+fn NotRemoved(form: &'static str) -> impl IntoView {
+    view! { <FormError error=form_back(&[form]).and_then(|b| b.error) fields=&[]/> }
+}
+
 /// A new reply, or another text for the one that is kept.
 #[component]
 fn ReplyForm(back: Option<FormBack>, of: Option<Reply>, here: String, action: String) -> impl IntoView {
@@ -163,8 +168,9 @@ fn ReplyForm(back: Option<FormBack>, of: Option<Reply>, here: String, action: St
     let labels = typed("labels", |r| r.labels.join(", "));
     let priority = typed("priority", |r| r.priority.map(|n| n.to_string()).unwrap_or_default());
     let next = typed("next", |r| r.next.map(|next| next.as_str().to_owned()).unwrap_or_default());
-    let id = typed("reply", |r| r.id.to_string());
     let error = back.as_ref().and_then(|b| b.error.clone());
+    // One that a colleague has removed meanwhile is kept as a new one.
+    let id = if error == Some(AppError::NotFound) { String::new() } else { typed("reply", |r| r.id.to_string()) };
     let acts = !labels.is_empty() || !priority.is_empty() || !next.is_empty();
     let old = !id.is_empty();
     let urgencies = vec![("", "As it is"), ("0", "Low"), ("1", "Normal"), ("2", "High"), ("3", "Urgent")];
@@ -235,19 +241,28 @@ fn People(
     told: Option<&'static str>,
     action: impl Fn(&str) -> String + Clone + Send + 'static,
 ) -> impl IntoView {
-    let error = back.and_then(|b| b.error);
+    // What was refused stands in the row that it is about, or at the form for a new one.
+    let whose = |member: &MemberId| back.as_ref().filter(|b| b.typed("member") == member.to_string()).cloned();
+    let rows: Vec<_> = agents.into_iter().map(|c| (whose(&c.member), c)).collect();
+    let of_row = rows.iter().any(|(back, _)| back.is_some());
+    let error = back.filter(|_| !of_row).and_then(|b| b.error);
     let (add, change) = (action("put-agent"), action("put-agent"));
-    let agent = move |c: Colleague| {
+    let agent = move |(back, c): (Option<FormBack>, Colleague)| {
         let Colleague { member, name, here, has, capacity, .. } = c;
+        let typed = |field: &str, now: String| back.as_ref().map_or(now, |b| b.typed(field));
+        let (public, many) = (typed("name", name.clone()), typed("capacity", capacity.to_string()));
+        let open = back.is_some();
+        let error = back.and_then(|b| b.error);
         view! {
             <li>
                 <div><p>{name.clone()}</p><p class="quiet">{format!("{}. Has {has} of {capacity}.", if here { "Here" } else { "Away" })}</p></div>
-                <details class="sure">
+                <details class="sure" open=open>
                     <summary class="button" aria-label=format!("Change {name}")>"Change"</summary>
                     <form method="post" action=change.clone()>
+                        <FormError error fields=&[]/>
                         <input type="hidden" name="member" value=member.to_string()/>
-                        <div class="field"><label for=format!("name-{member}")>"Name for customers"</label><input id=format!("name-{member}") name="name" maxlength="80" value=name.clone()/></div>
-                        <div class="field"><label for=format!("capacity-{member}")>"Conversations at once"</label><input id=format!("capacity-{member}") name="capacity" type="number" min="1" max="100" required value=capacity.to_string()/></div>
+                        <div class="field"><label for=format!("name-{member}")>"Name for customers"</label><input id=format!("name-{member}") name="name" maxlength="80" value=public/></div>
+                        <div class="field"><label for=format!("capacity-{member}")>"Conversations at once"</label><input id=format!("capacity-{member}") name="capacity" type="number" min="1" max="100" required value=many/></div>
                         <button type="submit" class="button primary">"Save"</button>
                     </form>
                 </details>
@@ -262,11 +277,12 @@ fn People(
         <section id="agents">
             <h2>"Who answers"</h2>
             <Done what=told/>
+            <NotRemoved form="remove-agent"/>
             <p>"Every member reads the conversations and can leave notes. Whoever is on this list takes them and answers."</p>
-            {if agents.is_empty() {
+            {if rows.is_empty() {
                 view! { <p class="quiet">"Nobody answers yet."</p> }.into_any()
             } else {
-                view! { <ul class="facts">{agents.into_iter().map(agent).collect_view()}</ul> }.into_any()
+                view! { <ul class="facts">{rows.into_iter().map(agent).collect_view()}</ul> }.into_any()
             }}
             {(!others.is_empty()).then(|| view! {
                 <form method="post" action=add>
@@ -325,6 +341,7 @@ fn Keys(
         <section id="pages">
             <h2>"Your web pages"</h2>
             <Done what=told/>
+            <NotRemoved form="remove-widget-key"/>
             <ul class="facts">{keys.into_iter().map(key).collect_view()}</ul>
             <form method="post" action=make>
                 <FormError error=error.clone() fields=&["name", "origins"]/>

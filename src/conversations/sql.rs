@@ -1,6 +1,6 @@
 use super::model::{
     COUNT_MAX, Colleague, Conversation, Counts, Desk, Held, MESSAGES_PAGE, Narrow, QUEUE_PAGE, Queue, QueueRow, Reply,
-    Said, View, WidgetKey, customer, filled_in,
+    Said, View, WidgetKey, client_of, customer, filled_in,
 };
 use crate::{
     bot::{self, model::Source},
@@ -140,7 +140,9 @@ pub async fn queue(lane: &mut UserLane, view: View, narrow: &Narrow, after: Opti
     let pos = live::sql::cursor(lane, true).await?.pos;
     let searching = !narrow.words.trim().is_empty();
     let (key, id) = place_of::<ConversationId>(after.filter(|_| !searching))?;
-    let number = |text: &str| text.parse::<i64>().map_err(|_| bad_cursor());
+    // Times that a database has: nobody was given others.
+    let number =
+        |text: &str| text.parse::<i64>().ok().filter(|n| (0..=i64::pow(10, 17)).contains(n)).ok_or_else(bad_cursor);
     let (urgency, time) = match key.as_deref() {
         None => (None, None),
         Some(key) if view == View::Waiting => {
@@ -364,10 +366,15 @@ pub async fn conversation(
     .bind(id)
     .fetch_all(lane.conn())
     .await?;
+    let (me, turn) = (lane.user(), taken_back(lane, id).await?);
     let replies = replies(lane)
         .await?
         .into_iter()
-        .map(|r| Reply { text: filled_in(&r.text, &head.name, &head.me, &head.desk), ..r })
+        .map(|r| Reply {
+            text: filled_in(&r.text, &head.name, &head.me, &head.desk),
+            client: Some(client_of(id, r.id.0, (me, seen, turn))),
+            ..r
+        })
         .collect();
     let others: Vec<Row> = if head.email.is_empty() {
         Vec::new()
@@ -469,16 +476,32 @@ pub async fn set(
     status: ConversationStatus,
     seconds: Option<f64>,
     seen: i64,
-) -> Result<Option<Held>, AppError> {
-    let held: Option<String> =
-        sqlx::query_scalar("select app.set_conversation($1, $2, now() + make_interval(secs => $3), $4)")
+) -> Result<Result<bool, Held>, AppError> {
+    let (held, done): (Option<String>, bool) =
+        sqlx::query_as("select held, done from app.set_conversation($1, $2, now() + make_interval(secs => $3), $4)")
             .bind(id)
             .bind(status)
             .bind(seconds)
             .bind(seen)
             .fetch_one(lane.conn())
             .await?;
-    Ok(held.map(|held| Held::of(&held)))
+    Ok(held.map_or(Ok(done), |held| Err(Held::of(&held))))
+}
+
+/// The next one that waits, where there is one and room for it.
+pub async fn go_on(lane: &mut UserLane) -> Result<Option<ConversationId>, AppError> {
+    Ok(sqlx::query_scalar("select app.go_on()").fetch_one(lane.conn()).await?)
+}
+
+/// How many answers the caller has taken back here, of those that are remembered.
+pub async fn taken_back(lane: &mut UserLane, id: ConversationId) -> Result<i64, AppError> {
+    Ok(sqlx::query_scalar(
+        "select count(*) from app.later_answers l
+          where l.conversation_id = $1 and l.user_id = (select auth.uid()) and l.taken_back_at is not null",
+    )
+    .bind(id)
+    .fetch_one(lane.conn())
+    .await?)
 }
 
 /// With a note for whoever gets it, which may be empty; under the same id it is stored once.
@@ -550,8 +573,13 @@ pub async fn describe(
     Ok(())
 }
 
-/// What the staff calls a customer, and where they write to them; either may be empty.
-pub async fn name_customer(lane: &mut UserLane, id: ConversationId, name: &str, email: &str) -> Result<(), AppError> {
+/// What the staff calls a customer, and where they write to them; either may be empty, and `None` leaves it.
+pub async fn name_customer(
+    lane: &mut UserLane,
+    id: ConversationId,
+    name: Option<&String>,
+    email: Option<&String>,
+) -> Result<(), AppError> {
     sqlx::query("select app.name_customer($1, $2, $3)").bind(id).bind(name).bind(email).execute(lane.conn()).await?;
     Ok(())
 }
@@ -566,7 +594,16 @@ pub async fn replies(lane: &mut UserLane) -> Result<Vec<Reply>, AppError> {
     )
     .fetch_all(lane.conn())
     .await?;
-    let shown = |(id, name, text, labels, priority, next, mark)| Reply { id, name, text, labels, priority, next, mark };
+    let shown = |(id, name, text, labels, priority, next, mark)| Reply {
+        id,
+        name,
+        text,
+        labels,
+        priority,
+        next,
+        mark,
+        client: None,
+    };
     Ok(rows.into_iter().map(shown).collect())
 }
 

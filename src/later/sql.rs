@@ -22,7 +22,13 @@ pub async fn keep(
         .bind(seen)
         .bind(seconds as i32)
         .fetch_one(lane.conn())
-        .await?;
+        .await
+        .map_err(|error| match error.as_database_error().and_then(|db| db.constraint()) {
+            Some("later_answers_pkey") => AppError::Conflict {
+                what: "This was sent before, in another conversation. Send it as a new message.".into(),
+            },
+            _ => error.into(),
+        })?;
     Ok(held.map(|held| Held::of(&held)))
 }
 

@@ -104,7 +104,6 @@ function lead() {
       poll ??= setTimeout(look, 5000);
     };
     const again = () => {
-      source.close();
       lost();
       open();
     };
@@ -112,6 +111,7 @@ function lead() {
     const look = async () => {
       try {
         const answer = await fetch(`/live?after=${last}&once=true`, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+        if (answer.status === 401) leaveIfSignedOut();
         if (!answer.ok) throw new Error(answer.status);
         const text = await answer.text();
         if (!poll) return;
@@ -123,16 +123,21 @@ function lead() {
       } catch {
         if (poll) be("connecting");
       }
-      if (poll) poll = setTimeout(look, 5000);
+      if (!poll) return;
+      clearTimeout(poll);
+      poll = setTimeout(look, 5000);
     };
     const open = () => {
-      source = new EventSource(`/live?after=${last}`);
+      clearTimeout(timer);
+      source?.close();
+      const mine = (source = new EventSource(`/live?after=${last}`));
       source.addEventListener("alive", alive);
       source.onmessage = (message) => {
         alive();
         take(Number(message.lastEventId), message.data);
       };
       source.onerror = () => {
+        if (mine !== source) return;
         lost();
         // The browser tries again by itself unless the answer was a refusal; then we do, more and more slowly.
         if (source.readyState === EventSource.CLOSED) {

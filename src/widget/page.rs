@@ -68,6 +68,7 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
             <header><h1>{name.clone()}</h1><p id="is" class="quiet" data-region="">{is}</p><Standing/></header>
             {(!welcome.welcome.is_empty()).then(|| view! { <p class="welcome-words">{welcome.welcome.clone()}</p> })}
             <Lines lines=own.lines seen=0 label="Your conversation" help/>
+            <div id="problem"></div>
             <p id="state" class="state" data-region="">{state}</p>
             <div id="rate" data-region="">
                 {(own.status == Some(ConversationStatus::Resolved)).then(|| view! {
