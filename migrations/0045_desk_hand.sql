@@ -79,6 +79,20 @@ begin
   return new;
 end $$;
 
+-- As before, and the customer hears who has their question by now.
+create or replace function app.tell_conversation() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' or (new.status, new.claimed_by, new.priority, new.subject, new.labels, new.customer_name, new.customer_email, new.rating)
+      is distinct from (old.status, old.claimed_by, old.priority, old.subject, old.labels, old.customer_name, old.customer_email, old.rating) then
+    perform app.tell(new.workspace_id, 'conversation.changed', jsonb_build_object('conversation', new.id));
+    if tg_op = 'UPDATE' and (new.status, new.claimed_by) is distinct from (old.status, old.claimed_by) then
+      perform app.tell(new.id, 'conversation.changed', '{}');
+    end if;
+  end if;
+  return null;
+end $$;
+
 -- As before, and an answer that was taken back, which is remembered for a day, keeps nobody from being dealt.
 create or replace function app.deal(p_limit int) returns int
 language plpgsql volatile security definer set search_path = '' as $$
@@ -244,6 +258,7 @@ alter function app.tell_reading() owner to moat_definer;
 grant execute on function app.own_read() to visitor;
 grant execute on function app.note_file() to authenticated;
 alter function app.introduce(text, text) owner to moat_definer;
+alter function app.tell_conversation() owner to moat_definer;
 alter function app.deal(int) owner to moat_definer;
 alter function app.erase_customer(uuid, boolean) owner to moat_definer;
 alter function app.guard_conversation() owner to moat_definer;

@@ -65,6 +65,26 @@ test("what somebody does beside a conversation outlives what happens in it", asy
   await page.getByLabel("Your answer").click();
   await page.getByLabel("Your answer").press("Enter");
   await expect(page.getByLabel("Your answer")).toHaveValue("Sorry, Vi.");
+  // A bubble that is closed says how much has come.
+  const shopPage = frame.owner().page();
+  await shopPage.getByRole("button", { name: "Close" }).click();
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(shopPage.getByRole("button", { name: "Ask us (1)" })).toBeVisible();
+  await shopPage.getByRole("button", { name: "Ask us (1)" }).click();
+  await expect(turns(frame).last()).toContainText("Sorry, Vi.");
+
+  // Erased by a colleague, while somebody writes: nothing of it stays on the screen, and what was typed can be copied.
+  complaints.allow(refused(401), refused(404));
+  const colleague = await page.context().newPage();
+  await colleague.goto(page.url());
+  await live(colleague);
+  await page.getByLabel("Your answer").fill("half a sentence");
+  await colleague.getByText("More", { exact: true }).click();
+  await colleague.getByText("Erase this customer").click();
+  await colleague.getByRole("button", { name: "Erase for good" }).click();
+  await expect(page.getByRole("alert")).toContainText("This conversation was erased.");
+  await expect(turns(page)).toHaveCount(0);
+  await expect(page.getByLabel("Your answer")).toHaveValue("half a sentence");
   server.close();
 });
 

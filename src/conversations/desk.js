@@ -56,6 +56,8 @@ for (const end of ["pointerup", "pointercancel"]) {
   document.addEventListener(end, () => setTimeout(() => ((pressed = null), waits && ((waits = false), soon()))), { capture: true });
 }
 
+const edited = (field) => (field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected) : field.value !== field.defaultValue);
+
 function take(old, fresh) {
   if (pressed && old.contains(pressed)) return void (waits = true);
   for (const name of ["data-seen", "data-waiting", "data-owed", "data-new"]) if (fresh.hasAttribute(name)) old.setAttribute(name, fresh.getAttribute(name));
@@ -84,7 +86,7 @@ function take(old, fresh) {
   // What the server has said before, and not what the reader has made of it since: an opened part is no change.
   if ((served.get(old) ?? old.innerHTML) === html) return;
   // Nobody is interrupted in a word: what they write in is read anew when they leave it.
-  if (old.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea")) {
+  if (old.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea") && edited(document.activeElement)) {
     document.activeElement.addEventListener("blur", soon, { once: true });
     return;
   }
@@ -92,13 +94,12 @@ function take(old, fresh) {
   const ticks = [...old.querySelectorAll("li input[type=checkbox]:checked")].map((tick) => [tick.closest("li").id, tick.value]);
   const ticking = old.contains(document.activeElement) && document.activeElement.matches("li input[type=checkbox]") && document.activeElement.closest("li").id;
   const boxes = [...old.querySelectorAll("input[type=checkbox]")].filter((box) => !box.closest("li") && box.checked !== box.defaultChecked).map((box) => [box.name, box.checked]);
-  const called = (one) => one.dataset.key ?? one.getAttribute("href") ?? (one.type === "checkbox" ? one.name : one.textContent);
+  const called = (one) => one.dataset.key ?? one.getAttribute("href") ?? (one.name && one.matches("input, select, textarea") ? one.name : one.textContent);
   const focus = !ticking && old.contains(document.activeElement) && called(document.activeElement);
   const turned = [...old.querySelectorAll("details")].filter((details) => details.open !== opened.get(details));
   const open = new Map(turned.map((details) => [called(details.firstElementChild), details.open]));
   const scrolled = old.querySelector(".beside-body")?.scrollTop;
   // What was changed here and not sent stays; what was not shows what it is by now.
-  const edited = (field) => (field.options ? [...field.options].some((option) => option.selected !== option.defaultSelected) : field.value !== field.defaultValue);
   const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
   old.innerHTML = html;
   served.set(old, html);
@@ -123,6 +124,7 @@ function take(old, fresh) {
   if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
 }
 
+let heard = document.querySelectorAll("#lines > .turn:not(.mine)").length; // lines of the staff's that a visitor has been shown
 let over = false; // nothing is read any more: shut out, or signed out with words in the box
 let read = Date.now(); // when the page was last known to be up to date
 let took = 0; // how long the last reading took
@@ -152,6 +154,13 @@ async function readAnew() {
     }
     if (visit && (answer.status === 401 || answer.status === 403)) return end("You can't write here any more.");
     if (visit && answer.status === 404) return end("This is closed.");
+    // One that was erased while it was open: the desk is there still.
+    if (desk?.dataset.open && answer.status === 404 && (await fetch(`/w/${desk.dataset.place}/desk`, { method: "HEAD", headers: headers() })).ok) {
+      lines().replaceChildren();
+      for (const region of document.querySelectorAll("#talk-head, #beside, #later")) region.replaceChildren();
+      if (!composer?.elements.text.value) return location.assign(`/w/${desk.dataset.place}/desk`);
+      return end("This conversation was erased. Copy what you wrote before you leave this page.");
+    }
     if (desk && (answer.status === 404 || answer.redirected)) {
       // Signed out, or not in this workspace any more: what the server says to that is the page, unless words would be lost.
       if (!composer?.elements.text.value) return location.reload();
@@ -166,6 +175,10 @@ async function readAnew() {
     }
     if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
     if (wasAtEnd) log.scrollTop = log.scrollHeight;
+    // The page around a frame shows nothing of what is said in it but that something was.
+    const theirs = document.querySelectorAll("#lines > .turn:not(.mine)").length;
+    if (visit && window.parent !== window && theirs > heard) window.parent.postMessage({ moat: "news", many: theirs - heard }, "*");
+    heard = Math.max(heard, theirs);
     noteSeen();
     read = Date.now();
     took = read - begun;
@@ -178,7 +191,7 @@ function end(text) {
   document.dispatchEvent(new Event("moat-ended"));
   hangUp();
   if (visit) {
-    lines().replaceChildren();
+    for (const region of document.querySelectorAll("[data-region]")) region.replaceChildren();
     for (const control of composer.elements) control.disabled = true;
   }
   stand(false, "");
@@ -527,6 +540,12 @@ function offerReplies() {
 }
 if (replies) composer.elements.text.addEventListener("input", offerReplies);
 
+// A link in what was said leads out of the frame and keeps the page.
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest?.(".turn-words a[href]");
+  if (link) link.target = "_blank";
+}, { capture: true });
+
 // What lies over the page goes away by Escape, and by a click beside it.
 const floats = () => document.querySelectorAll("#beside > details[open], #replies[open]");
 document.addEventListener("keydown", (event) => {
@@ -612,7 +631,8 @@ if (log) {
   // Whoever reads the end goes on reading it, whatever grows below.
   let end = true;
   log.addEventListener("scroll", () => (end = atEnd()), { passive: true });
-  new ResizeObserver(() => end && (log.scrollTop = log.scrollHeight)).observe(log);
+  const grows = new ResizeObserver(() => end && (log.scrollTop = log.scrollHeight));
+  for (const one of [log, lines()]) grows.observe(one);
 }
 if (visit && token()) await refresh().catch(() => {});
 count();

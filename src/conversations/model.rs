@@ -253,6 +253,8 @@ pub struct Conversation {
     pub others: Vec<QueueRow>,
     /// Seconds until what is due next; less than none: it is late.
     pub due: Option<i64>,
+    /// Until when it is put off, as the reader's clock has it; empty where it is not, or until the customer writes.
+    pub until: String,
     /// Answers that have not left yet.
     pub later: Vec<Later>,
     /// Seconds for which an answer waits when nothing else is chosen.
@@ -362,6 +364,8 @@ pub struct Said {
     /// Who said it; empty for the customer.
     pub author: String,
     pub text: String,
+    /// The same as HTML, of whoever writes Markdown: the assistant.
+    pub html: String,
     /// As the reader's clock has it.
     pub at: String,
     pub mine: bool,

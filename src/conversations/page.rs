@@ -168,6 +168,7 @@ fn Talk(
         replies,
         others,
         due: due_in,
+        until,
         later,
         undo,
         merged,
@@ -223,6 +224,7 @@ fn Talk(
     let open = matches!(status, ConversationStatus::Waiting | ConversationStatus::Bot);
     let free = has.is_none();
     let is = match (mine, &has) {
+        _ if !until.is_empty() => format!("Put off until {until}."),
         (true, _) => "You have this conversation.".to_owned(),
         (false, Some(name)) if name.is_empty() => "Somebody has this conversation.".to_owned(),
         (false, Some(name)) => format!("{name} has this conversation."),
@@ -512,7 +514,7 @@ fn Composer(
                 {(agent && !replies.is_empty()).then(|| view! {
                     <details class="replies" id="replies">
                         <summary class="button">"Saved replies"</summary>
-                        <ul class="plain-list">{replies.into_iter().map(|r| view! { <li><a class="link" href=format!("{use_at}{}", r.id) data-draft=r.text>{r.name}</a></li> }).collect_view()}</ul>
+                        <ul id="saved" class="plain-list" data-region="">{replies.into_iter().map(|r| view! { <li><a class="link" href=format!("{use_at}{}", r.id) data-draft=r.text>{r.name}</a></li> }).collect_view()}</ul>
                     </details>
                 })}
                 {agent.then(|| view! {

@@ -31,7 +31,7 @@ pub fn Lines(
 }
 
 fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl IntoView {
-    let Said { id, role, author, text, at, mine, client, sources, draft, late, .. } = said;
+    let Said { id, role, author, text, html, at, mine, client, sources, draft, late, .. } = said;
     if role == ConversationRole::System {
         return view! { <li id=format!("m-{id}") class="turn deed">{format!("{author} {text}")}" "<time>{at}</time></li> }
             .into_any();
@@ -52,7 +52,11 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
     view! {
         <li id=format!("m-{id}") class="turn" class:mine=mine class:ours=ours class:aside=aside data-client=client.map(|id| id.to_string())>
             <p class="turn-by">{who}{aside.then_some(kind)}" "<time>{at}</time></p>
-            <p class="turn-words">{text.clone()}</p>
+            {if html.is_empty() {
+                view! { <p class="turn-words">{text.clone()}</p> }.into_any()
+            } else {
+                view! { <div class="turn-words prose" inner_html=html></div> }.into_any()
+            }}
             {(!sources.is_empty()).then(|| view! {
                 <p class="turn-from">
                     "From: "

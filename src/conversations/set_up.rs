@@ -133,10 +133,14 @@ fn Replies(
                                         <li>
                                             <div><p>{r.name.clone()}</p><p class="quiet">{r.text.clone()}</p>{r.acts().then(|| view! { <p class="quiet">{format!("Then: {}", r.deeds())}</p> })}</div>
                                             <a class="button" href=format!("{here}?reply={}#reply-name", r.id) aria-label=format!("Change {}", r.name)>"Change"</a>
-                                            <form method="post" action=action("remove-reply")>
-                                                <input type="hidden" name="reply" value=r.id.to_string()/>
-                                                <button type="submit" class="button" aria-label=format!("Remove {}", r.name)>"Remove"</button>
-                                            </form>
+                                            <details class="sure">
+                                                <summary class="button danger" aria-label=format!("Remove {}", r.name)>"Remove"</summary>
+                                                <form method="post" action=action("remove-reply")>
+                                                    <input type="hidden" name="reply" value=r.id.to_string()/>
+                                                    <p class="quiet">"Nobody finds it any more. What was said with it stays."</p>
+                                                    <button type="submit" class="button danger">"Remove this reply"</button>
+                                                </form>
+                                            </details>
                                         </li>
                                     }
                                 };
@@ -266,10 +270,14 @@ fn People(
                         <button type="submit" class="button primary">"Save"</button>
                     </form>
                 </details>
-                <form method="post" action=action("remove-agent")>
-                    <input type="hidden" name="member" value=member.to_string()/>
-                    <button type="submit" class="button" aria-label=format!("Remove {name}")>"Remove"</button>
-                </form>
+                <details class="sure">
+                    <summary class="button danger" aria-label=format!("Remove {name}")>"Remove"</summary>
+                    <form method="post" action=action("remove-agent")>
+                        <input type="hidden" name="member" value=member.to_string()/>
+                        <p class="quiet">"They answer no more. What they have goes back to the queue."</p>
+                        <button type="submit" class="button danger">"Remove this agent"</button>
+                    </form>
+                </details>
             </li>
         }
     };

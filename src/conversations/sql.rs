@@ -7,7 +7,7 @@ use crate::{
     error::AppError,
     later, live,
     server::lanes::{ServiceLane, UserLane},
-    threads::snippet,
+    threads::{markdown, snippet},
     types::{
         ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
         UserId, ViewId,
@@ -303,6 +303,7 @@ pub async fn conversation(
         undo: i32,
         merged: Option<ConversationId>,
         manages: bool,
+        until: String,
     }
     let head: Head =
         sqlx::query_as(
@@ -313,13 +314,15 @@ pub async fn conversation(
                     coalesce(t.asked_by = (select auth.uid()), false) as asked, t.subject, t.priority, t.labels, t.rating, t.rating_words, coalesce((select d.name from app.desks d), '') as desk,
                     app.my_name(t.workspace_id) as me, extract(epoch from t.due_at - now())::bigint as due,
                     coalesce((select d.undo_seconds from app.desks d), 0) as undo, t.merged_into as merged,
-                    (select app.managed_org()) is not null as manages
+                    (select app.managed_org()) is not null as manages,
+                    coalesce(to_char(t.snoozed_until at time zone (select app.zone($2)), 'FMDD Mon, HH24:MI'), '') as until
                from app.conversations t
                left join app.agents a on a.user_id = t.claimed_by
                left join app.workspace_members m on m.user_id = t.claimed_by
               where t.id = $1",
         )
         .bind(id)
+        .bind(zone)
         .fetch_one(lane.conn())
         .await?;
     let mut messages: Vec<Said> = sqlx::query_as(
@@ -342,6 +345,7 @@ pub async fn conversation(
         seq,
         role,
         author,
+        html: if role == ConversationRole::Bot { markdown::to_html(&text) } else { String::new() },
         text,
         at,
         mine: mine.unwrap_or_default(),
@@ -415,6 +419,7 @@ pub async fn conversation(
         replies,
         others: others.into_iter().map(|row| row.shown(&[])).collect(),
         due: head.due,
+        until: head.until,
         later,
         undo: head.undo,
         merged: head.merged,

@@ -4,6 +4,7 @@ use crate::{
     conversations::model::Said,
     error::AppError,
     server::lanes::VisitorLane,
+    threads::markdown,
     types::{ClientId, ConversationRole, ConversationStatus, MessageId, TopicId},
 };
 
@@ -38,6 +39,7 @@ pub async fn own(lane: &mut VisitorLane, zone: &str) -> Result<OwnConversation, 
         seq: 0,
         role,
         author,
+        html: if role == ConversationRole::Bot { markdown::to_html(&text) } else { String::new() },
         text,
         at,
         mine: role == ConversationRole::Customer,

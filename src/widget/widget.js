@@ -9,11 +9,13 @@
   const frame = document.createElement("iframe");
   // By properties, which a strict policy for styles allows.
   const dress = (element, style) => Object.assign(element.style, style);
+  let news = 0; // lines that came while it was closed
   const wide = () => innerWidth > 480;
   const show = (open) => {
     if (open && !frame.src) frame.src = `${from}/widget/${encodeURIComponent(key)}`;
     dress(frame, { display: open ? "block" : "none", width: wide() ? "380px" : "100%", right: wide() ? "16px" : "0", height: wide() ? "min(620px, calc(100vh - 96px))" : "calc(100% - 80px)" });
-    button.textContent = open ? "Close" : script.dataset.label || "Ask us";
+    if (open) news = 0;
+    button.textContent = open ? "Close" : `${script.dataset.label || "Ask us"}${news ? ` (${news})` : ""}`;
     button.setAttribute("aria-expanded", String(open));
   };
   button.type = "button";
@@ -28,6 +30,11 @@
     if (isOpen()) frame.focus();
   });
   const isOpen = () => button.getAttribute("aria-expanded") === "true";
+  addEventListener("message", ({ source, origin, data }) => {
+    if (source !== frame.contentWindow || origin !== from || data?.moat !== "news" || isOpen()) return;
+    news += Number(data.many) || 0;
+    show(false);
+  });
   addEventListener("resize", () => show(isOpen()));
   const begin = () => {
     show(false);
