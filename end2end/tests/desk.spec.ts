@@ -126,6 +126,7 @@ test("while the line is down the desk says since when it is not up to date, keep
   await expect(turns(page).filter({ hasText: "are you there?" })).toHaveCount(0);
   await context.setOffline(false);
   await expect(turns(page).filter({ hasText: "are you there?" })).toHaveCount(1);
+  await expect(page.getByRole("status")).toHaveText("Caught up, 1 new");
   await live(page);
   await page.getByRole("button", { name: "Send" }).click();
   await expect(turns(frame)).toHaveText([/hello/, /are you there\?/, /yes/]);

@@ -169,11 +169,14 @@ async function readAnew() {
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const wasAtEnd = atEnd();
+    const shown = () => [...document.querySelectorAll("#lines > li:not(.mine), #queue .rows > li")].map((line) => line.id);
+    const had = new Set(shown());
     for (const region of document.querySelectorAll("[data-region]")) {
       const other = fresh.getElementById(region.id);
       if (other) take(region, other);
     }
     if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
+    if (behind) missed += shown().filter((id) => !had.has(id)).length;
     if (wasAtEnd) log.scrollTop = log.scrollHeight;
     // The page around a frame shows nothing of what is said in it but that something was.
     const theirs = document.querySelectorAll("#lines > .turn:not(.mine)").length;
@@ -221,12 +224,24 @@ function count() {
 }
 
 // "Live", or since when what is shown may be out of date.
+let behind = false; // it has said since when it was not up to date
+let missed = 0; // lines that came while it was not
+let caught = 0; // until when that is said
 function stand(live, instead) {
   const mark = document.getElementById("standing");
   if (!mark) return;
   const since = new Date(read).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   const late = Date.now() - read > 5000;
-  const words = over ? (instead ?? "") : live ? "Live" : late ? `Not up to date since ${since}. Trying again.` : "Connecting";
+  // Back again, and what there is by now was read: for a moment it says so, with how much of it is new.
+  if (live && behind) {
+    behind = false;
+    caught = Date.now() + 8000;
+    setTimeout(() => mark.dataset.live === "yes" && stand(true), 8100);
+  }
+  if (live && Date.now() >= caught) missed = 0;
+  if (!live && late) behind = true;
+  const here = Date.now() < caught ? `Caught up${missed ? `, ${missed} new` : ""}` : "Live";
+  const words = over ? (instead ?? "") : live ? here : late ? `Not up to date since ${since}. Trying again.` : "Connecting";
   if (mark.textContent !== words) mark.textContent = words;
   mark.dataset.live = live ? "yes" : late ? "no" : "";
 }

@@ -15,6 +15,8 @@ let channel = null;
 let lockName = "";
 let state = "connecting";
 let fresh = Date.now(); // when what is shown was last known to be all that there is
+let missed = 0; // answers and messages that came after the page had not been up to date
+let caught = 0; // until when that is said
 const SILENCE = 40000; // longer than the server is ever silent
 
 // `prev` is the place that was told before this one: whoever has not heard that asks again instead of going on with a hole.
@@ -28,6 +30,10 @@ function hear(prev, pos, json, resync) {
     floor = last;
   } else {
     recent.push({ prev, pos, json });
+    if (since.dataset.late || Date.now() < caught) {
+      if (/"kind":"(message\.posted|answer\.ended)"/.test(json)) missed += 1;
+      own();
+    }
     if (recent.length > KEEP) floor = recent.shift().pos;
   }
   for (const { tell } of [...listeners.values()]) tell(json);
@@ -48,15 +54,19 @@ function show(next) {
   own();
 }
 
-// What may be old says since when.
+// What may be old says since when; and once it is not any more, how much of it is new.
 const since = Object.assign(document.createElement("p"), { className: "since", role: "status", hidden: true });
 function own() {
   // A leader that is frozen tells the others nothing.
   if (state !== "connecting" && !document.hidden && Date.now() - fresh > 60000) return show("connecting");
   const late = state === "connecting" && !document.hidden && Date.now() - fresh > 10000;
-  const words = late ? `Not up to date since ${new Date(fresh).toTimeString().slice(0, 5)}. Trying again.` : "";
+  if (late) [missed, caught] = [0, 0];
+  else if (state !== "connecting" && since.dataset.late) caught = Date.now() + 8000;
+  since.dataset.late = late ? "yes" : "";
+  const back = Date.now() < caught && `Caught up${missed ? `, ${missed} new` : ""}`;
+  const words = late ? `Not up to date since ${new Date(fresh).toTimeString().slice(0, 5)}. Trying again.` : back || "";
   if (since.textContent !== words) since.textContent = words;
-  since.hidden = !late;
+  since.hidden = !words;
 }
 
 // Without locks every tab has a stream of its own, and tells nobody.
