@@ -123,11 +123,23 @@ async fn note(app: &App, person: &Person, place: &str, conversation: &str, text:
     ok(app, person, place, &format!("{DESK}/answer_conversation"), &fields).await;
 }
 
-async fn take(app: &App, person: &Person, place: &str, conversation: &str) -> Answer {
+pub async fn take(app: &App, person: &Person, place: &str, conversation: &str) -> Answer {
     at(app, person, place, &format!("{DESK}/take_conversation"), &[("conversation", conversation)]).await
 }
 
-async fn set(app: &App, person: &Person, place: &str, conversation: &str, status: &str) -> Answer {
+/// Takes the next one, as a request of that id.
+pub async fn take_next(app: &App, person: &Person, place: &str, client: &str) -> Answer {
+    at(app, person, place, &format!("{DESK}/take_next"), &[("place", place), ("client", client)]).await
+}
+
+/// The next one, which there is.
+pub async fn next(app: &App, person: &Person, place: &str) -> String {
+    let answer = take_next(app, person, place, &Uuid::new_v4().to_string()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    answer.json().as_str().unwrap().to_owned()
+}
+
+pub async fn set(app: &App, person: &Person, place: &str, conversation: &str, status: &str) -> Answer {
     let seen = read(app, person, place, conversation).await["seen"].to_string();
     let fields = [("conversation", conversation), ("status", status), ("seen", &seen)];
     at(app, person, place, &format!("{DESK}/set_conversation"), &fields).await
@@ -272,7 +284,7 @@ async fn a_visitor_reads_one_conversation_and_never_a_note_a_line_of_the_staff_o
         ("update app.conversations set status = 'resolved', resolved_at = now(), waiting_since = null", "P0403"),
         ("update app.conversations set claimed_by = null", "42501"),
         ("delete from app.conversation_messages", "42501"),
-        ("select app.take_next()", "42501"),
+        ("select app.take_next(gen_random_uuid())", "42501"),
     ] {
         let mut lane = app.state.lanes.visitor(&hash).await.unwrap();
         let refused = lane.conn().execute(statement).await.expect_err(statement);
@@ -356,9 +368,7 @@ async fn a_storm_of_take_next_gives_each_conversation_to_one_agent_and_none_more
     // Each asks five times at once, and has room for three.
     let tries = crew.iter().flat_map(|(who, here)| {
         let app = &app;
-        (0..5).map(move |_| async move {
-            at(app, who, here, "conversations/server_fns/take_next", &[("place", here)]).await
-        })
+        (0..5).map(move |_| async move { take_next(app, who, here, &Uuid::new_v4().to_string()).await })
     });
     let answers = futures::future::join_all(tries).await;
     let taken: Vec<String> = answers
@@ -386,11 +396,11 @@ async fn the_next_one_is_the_most_urgent_and_of_those_who_has_waited_longest() {
     let listed: Vec<_> = queue(&app, &ada, &place, "waiting").await.iter().map(said).collect();
     assert_eq!(listed, ["urgent", "first", "second"]);
     for text in ["urgent", "first", "second"] {
-        let taken = ok(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
-        let lines = read(&app, &ada, &place, taken.as_str().unwrap()).await;
+        let taken = next(&app, &ada, &place).await;
+        let lines = read(&app, &ada, &place, &taken).await;
         assert_eq!(lines["messages"][0]["text"], text);
     }
-    let none = at(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
+    let none = take_next(&app, &ada, &place, &Uuid::new_v4().to_string()).await;
     assert_eq!((none.status, none.body.contains("Nobody waits")), (StatusCode::CONFLICT, true));
 }
 
@@ -471,7 +481,7 @@ async fn members_read_and_note_agents_answer_and_nobody_becomes_one_by_themselve
         take(&app, &bob, &bobs, &id).await,
         answer(&app, &bob, &bobs, &id, "hi", None).await,
         set(&app, &bob, &bobs, &id, "resolved").await,
-        at(&app, &bob, &bobs, &format!("{DESK}/take_next"), &[("place", &bobs)]).await,
+        take_next(&app, &bob, &bobs, &Uuid::new_v4().to_string()).await,
     ] {
         assert_eq!(
             (refused.status, refused.body.contains("Only agents")),
@@ -790,6 +800,7 @@ async fn the_conversations_keys_do_as_they_should_when_what_they_point_to_goes()
             ("app.conversations", "asked_by,workspace_id", "n(asked_by)"),
             ("app.conversations", "bot_user_id", "n"),
             ("app.conversations", "claimed_by,workspace_id", "n(claimed_by)"),
+            ("app.conversations", "kept_for,workspace_id", "n(kept_for)"),
             ("app.conversations", "merged_into,workspace_id", "n(merged_into)"),
             ("app.conversations", "visitor_id,workspace_id", "n(visitor_id)"),
             ("app.conversations", "workspace_id", "a"),
@@ -850,7 +861,9 @@ async fn the_pages_of_the_desk_work_without_a_script_and_give_back_what_was_not_
     vi.say(&app, "<b>hello</b>").await;
     let page = app.page(Some(&ada), &format!("/w/{place}/desk")).await;
     assert!(page.status == 200 && page.body.contains("&lt;b&gt;hello"), "{}", page.body);
-    let taken = app.form(Some(&ada), &format!("/w/{place}/desk?do=take-next"), &[("place", &place)]).await;
+    let client = page.body.split("name=\"client\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let next = [("place", &*place), ("client", &*client)];
+    let taken = app.form(Some(&ada), &format!("/w/{place}/desk?do=take-next"), &next).await;
     let there = taken.headers[header::LOCATION].to_str().unwrap().to_owned();
     let id = only(&app, &ada, &place, "mine").await;
     assert_eq!(there, format!("/w/{place}/desk/{id}"));

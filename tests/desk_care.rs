@@ -168,7 +168,7 @@ async fn two_that_are_joined_go_on_in_one_and_neither_customer_reads_the_other()
     }
     let from = id(&begun(&app, &ada, &place, "from my phone").await);
     let into = id(&begun(&app, &ada, &place, "from my laptop").await);
-    assert_eq!(read(&app, &ada, &place, &into).await["others"][0]["id"], from.as_str());
+    assert_eq!(read(&app, &ada, &place, &into).await["others"][0][0]["id"], from.as_str());
     let bob = app.sign_up("bob@example.org").await;
     let bobs = join(&app, &place, &bob, "project_creator").await;
     agent(&app, &ada, &place, &bobs, "Bob", "5").await;

@@ -151,7 +151,7 @@ async fn act(app: &App, what: u8, which: usize, people: &[(&Person, &str)], cust
             customer.call(app, "widget/server_fns/rate", &[("helped", "true"), ("words", "fine")]).await;
         }
         3 => call("take_conversation", &[]).await,
-        4 => call("take_next", &[("place", place)]).await,
+        4 => call("take_next", &[("place", place), ("client", &Uuid::new_v4().to_string())]).await,
         5 => call("answer_conversation", &[("text", "an answer")]).await,
         6 => call("answer_conversation", &[("text", "@Bob, a note"), ("note", "true")]).await,
         7 => call("answer_conversation", &[("text", "later"), ("wait", "3600")]).await,

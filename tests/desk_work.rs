@@ -8,7 +8,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    conversations::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
+    conversations::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };
@@ -208,8 +208,7 @@ async fn resolving_with_the_next_one_takes_who_has_waited_longest_and_nothing_wh
     let first = Visitor::new(&app, &key).await;
     first.say(&app, "one").await;
     Visitor::new(&app, &key).await.say(&app, "two").await;
-    let one = ok(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
-    let one = one.as_str().unwrap();
+    let one = &*next(&app, &ada, &place).await;
     let resolve = async |seen: &'static str| {
         let fields = [("conversation", one), ("status", "resolved"), ("seen", seen), ("next", place.as_str())];
         at(&app, &ada, &place, &format!("{DESK}/set_conversation"), &fields).await.status
@@ -352,6 +351,5 @@ async fn no_statement_of_a_visitors_stands_in_the_way_of_the_staff() {
         .unwrap();
     lane.commit().await.unwrap();
     assert!(queue(&app, &ada, &place, "waiting").await[0]["waiting"].as_i64().unwrap() < 600);
-    let taken = ok(&app, &ada, &place, &format!("{DESK}/take_next"), &[("place", &place)]).await;
-    assert!(taken.is_string());
+    next(&app, &ada, &place).await;
 }

@@ -15,6 +15,7 @@ mod conversations;
 mod desk_care;
 mod desk_feed;
 mod desk_hand;
+mod desk_once;
 mod desk_time;
 mod desk_work;
 mod domains;

@@ -75,9 +75,23 @@ fn asks_for_a_person(said: &str) -> bool {
     ];
     const HOW: [&str; 7] =
         [" talk ", " speak ", " chat with ", " write to ", " connect me ", " get me ", " transfer me "];
-    const ALONE: [&str; 7] =
-        [" human ", " agent ", " person ", " human please ", " agent please ", " operator ", " real person "];
-    ALONE.contains(&said) || WHO.iter().any(|who| said.contains(who)) && HOW.iter().any(|how| said.contains(how))
+    const ALONE: [&str; 5] = [" human ", " agent ", " person ", " operator ", " real person "];
+    // Whoever names one so means one to talk to, whatever else they say.
+    const WANTED: [&str; 6] = [
+        " a human being ",
+        " a real person ",
+        " a real human ",
+        " a live agent ",
+        " a human agent ",
+        " a human please ",
+    ];
+    const FIRST: [&str; 4] = [" human please ", " agent please ", " real person please ", " operator please "];
+    const WANTS: [&str; 5] =
+        [" need a human ", " want a human ", " want an agent ", " need an agent ", " is there a human "];
+    ALONE.contains(&said)
+        || FIRST.iter().any(|first| said.starts_with(first))
+        || WANTED.iter().chain(&WANTS).any(|words| said.contains(words))
+        || WHO.iter().any(|who| said.contains(who)) && HOW.iter().any(|how| said.contains(how))
 }
 
 /// Whether an answer says that there is none: in its first words, which may be polite ones.
@@ -108,6 +122,9 @@ mod tests {
             "I want to SPEAK to someone",
             "please transfer me to an agent",
             "get me a real person",
+            "human please, my saddle squeaks",
+            "It still squeaks. Is there a human there?",
+            "I don't want this, I want a real person",
         ] {
             assert!(for_people(asked, &[]).is_some(), "{asked}");
         }
@@ -115,6 +132,8 @@ mod tests {
             "What is on the agenda?",
             "My parcel went to another person",
             "Do you have human hair wigs?",
+            "I want human hair wigs, please",
+            "I need someone to be at home for it?",
             "Is someone in the shop?",
         ] {
             assert!(for_people(other, &[]).is_none(), "{other}");

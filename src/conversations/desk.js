@@ -544,8 +544,9 @@ document.addEventListener("click", (event) => {
   field.focus();
 });
 
-// "/" and the beginning of a name narrows the saved replies; Enter then takes the first, Escape leaves.
-const fitting = () => [...(replies?.querySelectorAll("li") ?? [])].filter((one) => !one.hidden);
+// "/" and the beginning of a name narrows the saved replies; "@" and a beginning, the colleagues whom a note can name. Enter then takes
+// the first, Escape leaves.
+const fitting = (list) => [...list.querySelectorAll("li")].filter((one) => !one.hidden);
 function offerReplies() {
   const field = composer.elements.text;
   const asked = /^\/(\S*)$/.exec(field.value)?.[1]?.toLowerCase();
@@ -554,6 +555,32 @@ function offerReplies() {
   else if (field.value) replies.open = false;
 }
 if (replies) composer.elements.text.addEventListener("input", offerReplies);
+const people = document.getElementById("people");
+function naming() {
+  const field = composer.elements.text;
+  return /(^|\s)@([^\s@]*(?: [^\s@]*)?)$/.exec(field.value.slice(0, field.selectionStart));
+}
+if (people) {
+  people.hidden = false;
+  composer.elements.text.addEventListener("input", () => {
+    const asked = naming()?.[2].toLowerCase();
+    for (const one of people.querySelectorAll("li")) one.hidden = asked !== undefined && !one.textContent.toLowerCase().startsWith(asked);
+    people.open = asked !== undefined && fitting(people).length > 0;
+  });
+  people.addEventListener("click", (event) => {
+    const name = event.target.closest("a")?.textContent;
+    if (!name) return;
+    event.preventDefault();
+    const field = composer.elements.text;
+    const to = field.selectionStart;
+    const typed = naming();
+    const from = typed ? to - typed[2].length - 1 : to;
+    const gap = from > 0 && !/\s/.test(field.value[from - 1]) ? " " : "";
+    field.setRangeText(`${gap}@${name} `, from, to, "end");
+    people.open = false;
+    field.focus();
+  });
+}
 
 // A link in what was said leads out of the frame and keeps the page.
 document.addEventListener("click", ({ target }) => {
@@ -562,7 +589,7 @@ document.addEventListener("click", ({ target }) => {
 }, { capture: true });
 
 // What lies over the page goes away by Escape, and by a click beside it.
-const floats = () => document.querySelectorAll("#beside > details[open], #replies[open]");
+const floats = () => document.querySelectorAll("#beside > details[open], #replies[open], #people[open]");
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const one of floats()) {
@@ -578,17 +605,25 @@ document.addEventListener("click", ({ target }) => {
 
 // Enter sends; with Shift it makes a line.
 composer?.elements.text.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && replies?.open) return void (replies.open = false);
+  const list = [replies, people].find((one) => one?.open);
+  if (event.key === "Escape" && list) return void (list.open = false);
   if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.isComposing) return;
   event.preventDefault();
-  if (replies?.open && event.target.value.startsWith("/") && fitting()[0]) return fitting()[0].querySelector("a").click();
+  const asks = list && (list === people ? naming() : event.target.value.startsWith("/"));
+  if (asks && fitting(list)[0]) return fitting(list)[0].querySelector("a").click();
   composer.requestSubmit(composer.querySelector("button"));
 });
 
-document.addEventListener("visibilitychange", () => (idle() ? hangUp() : (noteSeen(), soon())));
+document.addEventListener("visibilitychange", () => (look(document.hidden), idle() ? hangUp() : (noteSeen(), soon())));
 log?.addEventListener("scroll", noteSeen, { passive: true });
 window.addEventListener("online", soon);
 window.addEventListener("offline", hangUp);
+
+// A page that one has come back to: what was asked for on it was taken then, and the next one is another.
+window.addEventListener("pageshow", ({ persisted }) => {
+  const id = persisted && document.querySelector('form[action$="take-next"]')?.elements.client;
+  if (id) id.value = uuid();
+});
 
 // Ctrl and Shift with Enter: resolved, and the next one.
 document.addEventListener("keydown", (event) => {
@@ -606,7 +641,7 @@ function look(leaving) {
   toldAt = Date.now();
   const typing = typed > 0 && Date.now() - typed < 6000;
   told = `${seen} ${typing}`;
-  const body = new URLSearchParams({ conversation: open, seen, typing });
+  const body = new URLSearchParams({ conversation: open, seen, typing, gone: !!leaving });
   fetch("/api/moat/conversations/server_fns/look_at", { method: "POST", headers: headers(), body, keepalive: !!leaving }).then((answer) => answer.text()).catch(() => {});
 }
 // Whoever stopped typing by going away says nothing.
@@ -620,6 +655,7 @@ if (open) {
   // What was sent is typed no more, nor is what was left.
   composer?.addEventListener("submit", () => ((typed = 0), look()));
   window.addEventListener("pagehide", () => ((typed = 0), look(true)));
+  window.addEventListener("pageshow", ({ persisted }) => persisted && look());
   // What came into view, or somebody who stopped typing; and a sign of life now and then.
   setInterval(() => told !== `${seen} ${typed > 0 && Date.now() - typed < 6000}` && look(), 2000);
   setInterval(look, 25000);

@@ -109,12 +109,12 @@ pub struct Narrow {
 }
 
 impl Narrow {
-    /// Without what no text in the database can have.
+    /// Without what no text in the database can have; the label as labels are kept.
     pub fn clean(self) -> Self {
         let clean = |text: String| text.replace('\0', "");
         Self {
             words: clean(self.words),
-            label: clean(self.label),
+            label: clean(self.label).trim().to_lowercase(),
             priority: clean(self.priority),
             agent: clean(self.agent),
             channel: clean(self.channel),
@@ -249,12 +249,14 @@ pub struct Conversation {
     pub looking: Vec<(String, bool)>,
     /// Words that can be sent, with what stands for the customer, the agent and the desk filled in.
     pub replies: Vec<Reply>,
-    /// The same customer's other conversations: by their address.
-    pub others: Vec<QueueRow>,
+    /// The same customer's other conversations, by their address, and whether each was joined to this one.
+    pub others: Vec<(QueueRow, bool)>,
     /// Seconds until what is due next; less than none: it is late.
     pub due: Option<i64>,
     /// Until when it is put off, as the reader's clock has it; empty where it is not, or until the customer writes.
     pub until: String,
+    /// Who has it again when it comes back, if they are there; while it is put off.
+    pub keeper: Option<String>,
     /// Answers that have not left yet.
     pub later: Vec<Later>,
     /// Seconds for which an answer waits when nothing else is chosen.

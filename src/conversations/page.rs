@@ -169,6 +169,7 @@ fn Talk(
         others,
         due: due_in,
         until,
+        keeper,
         later,
         undo,
         merged,
@@ -223,8 +224,10 @@ fn Talk(
     };
     let open = matches!(status, ConversationStatus::Waiting | ConversationStatus::Bot);
     let free = has.is_none();
+    let back_to = keeper.map(|who| format!(" It comes back to {who}.")).unwrap_or_default();
     let is = match (mine, &has) {
-        _ if !until.is_empty() => format!("Put off until {until}."),
+        _ if !until.is_empty() => format!("Put off until {until}.{back_to}"),
+        _ if status == ConversationStatus::Snoozed => format!("Put off until they write.{back_to}"),
         (true, _) => "You have this conversation.".to_owned(),
         (false, Some(name)) if name.is_empty() => "Somebody has this conversation.".to_owned(),
         (false, Some(name)) => format!("{name} has this conversation."),
@@ -302,12 +305,13 @@ fn Talk(
         .map(|(name, typing)| format!("{name} {}", if typing { "is typing" } else { "looks at this" }))
         .collect();
     let other_talks = (!others.is_empty()).then(|| {
-        let one = |row: QueueRow| {
+        let one = |(row, joined): (QueueRow, bool)| {
             let words: String = row.said.into_iter().map(|(_, text)| text).collect();
-            let words = if words.is_empty() { row.status.called().to_owned() } else { format!("{words}, {}", row.status.called()) };
+            let is = if joined { "Joined to this one" } else { row.status.called() };
+            let words = if words.is_empty() { is.to_owned() } else { format!("{words}, {is}") };
             let other = row.id;
             let named = words.clone();
-            let join = agent.then(|| {
+            let join = (agent && !joined).then(|| {
                 let fields = [("conversation", id.to_string()), ("other", other.to_string())];
                 view! {
                     <form method="post" action=action("join-conversation") data-send="">
@@ -390,6 +394,7 @@ fn Talk(
     });
     // Managers take over what somebody else has.
     let over = manages && !mine && !free;
+    let people: Vec<String> = colleagues.iter().filter(|c| !c.me).map(|c| c.name.clone()).collect();
     let others: Vec<_> = colleagues.into_iter().filter(|c| !c.me || over).collect();
     let hand = ((agent && (mine || free) || over) && !others.is_empty()).then(|| {
         view! {
@@ -458,7 +463,7 @@ fn Talk(
         <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at answered/>
         <div id="later" data-region="">{waits_to_leave.filter(|_| newest)}</div>
         {if newest {
-            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies undo use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
+            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies people undo use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
         } else {
             view! { <p class="earlier"><a class="link" href=newer>"Newest messages"</a></p> }.into_any()
         }}
@@ -478,6 +483,8 @@ fn Composer(
     back: Option<FormBack>,
     draft: Option<String>,
     replies: Vec<Reply>,
+    /// Colleagues whom a note can name.
+    people: Vec<String>,
     /// Seconds for which an answer waits when nothing else is chosen.
     undo: i32,
     /// This page with words that are sent often in the box, but for their id.
@@ -511,6 +518,13 @@ fn Composer(
             <label class="unseen" for="text">{words}</label>
             <textarea id="text" name="text" rows="3" maxlength="32000" required placeholder=if agent { "Answer the customer" } else { words }>{raw_text()(&text)}</textarea>
             <div class="row">
+                // Of no use without the script, which shows it.
+                {(!asked && !people.is_empty()).then(|| view! {
+                    <details class="replies" id="people" hidden>
+                        <summary class="button">"@"<span class="unseen">" Name somebody in a note"</span></summary>
+                        <ul id="names" class="plain-list" data-region="">{people.into_iter().map(|name| view! { <li><a class="link" href="#text">{name}</a></li> }).collect_view()}</ul>
+                    </details>
+                })}
                 {(agent && !replies.is_empty()).then(|| view! {
                     <details class="replies" id="replies">
                         <summary class="button">"Saved replies"</summary>

@@ -7,7 +7,7 @@ use super::{
     parts::due,
 };
 use crate::{
-    types::{ConversationId, ConversationStatus, MemberId, ViewId},
+    types::{ClientId, ConversationId, ConversationStatus, MemberId, ViewId},
     ui::form::{FormBack, FormError, form_answer, form_back},
 };
 
@@ -47,6 +47,7 @@ pub fn QueueList(
         view! {
             <form method="post" action=format!("{base}?{query}&do=take-next") data-send="">
                 <input type="hidden" name="place" value=place.clone()/>
+                <input type="hidden" name="client" value=ClientId::fresh().to_string()/>
                 <button type="submit" class="button primary">"Take the next one"</button>
             </form>
         }
@@ -135,7 +136,7 @@ fn Narrower(
     };
     let numbered = |(n, name): (usize, &&str)| (n.to_string(), (*name).to_owned());
     let urgencies = PRIORITIES.iter().enumerate().map(numbered).collect();
-    let labels = labels.into_iter().map(|label| (label.clone(), label)).collect();
+    let labels = labels.into_iter().map(|label| view! { <option value=label></option> }).collect_view();
     let agents = agents.into_iter().map(|(id, name)| (id.to_string(), name)).collect();
     let channels = vec![("web".to_owned(), "Web page".to_owned()), ("relay".to_owned(), "Relay".to_owned())];
     let waits = [("15", "15 minutes"), ("60", "An hour"), ("240", "4 hours"), ("1440", "A day")]
@@ -173,7 +174,12 @@ fn Narrower(
             </div>
             <details class="more" open=more>
                 <summary class="link">"Filter"</summary>
-                {choice("label", "Label", narrow.label.clone(), labels)}
+                // Any label: those of what is open are offered.
+                <div class="narrow-field">
+                    <label for="narrow-label">"Label"</label>
+                    <input id="narrow-label" name="label" list="labels-in-use" maxlength="30" autocomplete="off" placeholder="Any" value=narrow.label.clone()/>
+                    <datalist id="labels-in-use">{labels}</datalist>
+                </div>
                 {choice("priority", "Priority", narrow.priority.clone(), urgencies)}
                 {choice("agent", "Who has it", narrow.agent.clone(), agents)}
                 {choice("channel", "Channel", narrow.channel.clone(), channels)}

@@ -50,13 +50,14 @@ pub async fn take_conversation(conversation: ConversationId) -> Result<(), AppEr
     }
 }
 
-/// Takes the next one that waits, and goes to it.
+/// Takes the next one that waits, and goes to it. `client` as for an answer: asked again under the same id, it is the one that was taken
+/// then, and no other.
 #[server]
-pub async fn take_next(place: PlaceId) -> Result<Option<ConversationId>, AppError> {
+pub async fn take_next(place: PlaceId, client: ClientId) -> Result<Option<ConversationId>, AppError> {
     use super::sql;
     use crate::server::{lanes, state};
     let mut lane = lanes::acting().await?;
-    let taken = sql::take_next(&mut lane).await?;
+    let taken = sql::take_next(&mut lane, client).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     match taken {
@@ -94,7 +95,7 @@ pub async fn answer_conversation(
     } else {
         sql::answer(&mut lane, conversation, client, &text, seen, note).await?.err()
     };
-    sql::look(&mut lane, conversation, seen, false).await?;
+    sql::look(&mut lane, conversation, seen, Some(false)).await?;
     lane.commit().await?;
     let state = state::current()?;
     state.hub.wake();
@@ -156,7 +157,7 @@ pub async fn run_reply(
     if let Some(held) = held {
         return Err(held.told());
     }
-    sql::look(&mut lane, conversation, seen, false).await?;
+    sql::look(&mut lane, conversation, seen, Some(false)).await?;
     lane.commit().await?;
     let state = state::current()?;
     state.hub.wake();
@@ -255,7 +256,7 @@ pub async fn set_conversation(
         hours.filter(|_| status == ConversationStatus::Snoozed).map(|hours| f64::from(hours.min(24 * 90)) * 3600.0);
     let mut lane = lanes::acting().await?;
     let done = sql::set(&mut lane, conversation, status, seconds, seen).await?;
-    sql::look(&mut lane, conversation, seen, false).await?;
+    sql::look(&mut lane, conversation, seen, Some(false)).await?;
     // Once: a second click, or a copy of a request whose answer was lost, gives nobody another one.
     let opened = match (done, next) {
         (Ok(true), Some(_)) => sql::go_on(&mut lane).await?,
@@ -356,17 +357,19 @@ pub async fn ask_on(conversation: ConversationId, client: ClientId, text: String
     Ok(())
 }
 
-/// Whoever has a conversation before them says so now and then: their colleagues see it, and what they have read is read.
+/// Whoever has a conversation before them says so now and then: their colleagues see it, and what they have read is read. `gone`: not any
+/// more.
 #[server]
 pub async fn look_at(
     conversation: ConversationId,
     #[server(default)] seen: i64,
     #[server(default)] typing: bool,
+    #[server(default)] gone: bool,
 ) -> Result<(), AppError> {
     use super::sql;
     use crate::server::{lanes, state};
     let mut lane = lanes::acting().await?;
-    sql::look(&mut lane, conversation, seen, typing).await?;
+    sql::look(&mut lane, conversation, seen, Some(typing).filter(|_| !gone)).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())

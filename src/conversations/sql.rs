@@ -304,6 +304,7 @@ pub async fn conversation(
         merged: Option<ConversationId>,
         manages: bool,
         until: String,
+        keeper: Option<String>,
     }
     let head: Head =
         sqlx::query_as(
@@ -315,7 +316,8 @@ pub async fn conversation(
                     app.my_name(t.workspace_id) as me, extract(epoch from t.due_at - now())::bigint as due,
                     coalesce((select d.undo_seconds from app.desks d), 0) as undo, t.merged_into as merged,
                     (select app.managed_org()) is not null as manages,
-                    coalesce(to_char(t.snoozed_until at time zone (select app.zone($2)), 'FMDD Mon, HH24:MI'), '') as until
+                    coalesce(to_char(t.snoozed_until at time zone (select app.zone($2)), 'FMDD Mon, HH24:MI'), '') as until,
+                    case when t.kept_for = (select auth.uid()) then 'you' else (select k.name from app.agents k where k.user_id = t.kept_for) end as keeper
                from app.conversations t
                left join app.agents a on a.user_id = t.claimed_by
                left join app.workspace_members m on m.user_id = t.claimed_by
@@ -380,13 +382,20 @@ pub async fn conversation(
             ..r
         })
         .collect();
-    let others: Vec<Row> = if head.email.is_empty() {
+    #[derive(sqlx::FromRow)]
+    struct Other {
+        #[sqlx(flatten)]
+        row: Row,
+        joined: bool,
+    }
+    let others: Vec<Other> = if head.email.is_empty() {
         Vec::new()
     } else {
         sqlx::query_as(
             "select t.id, t.customer_name as name, t.customer_email as email, nullif(t.subject, '') as said, t.status, t.priority,
                     null::bigint as waiting, null::text as agent, false as mine, '' as key, t.labels, false as unread,
-                    null::bigint as due, t.last_seq as seq
+                    null::bigint as due, t.last_seq as seq,
+                    t.status = 'resolved' and t.merged_into is not distinct from $2 as joined
                from app.conversations t where t.customer_email = $1 and t.id <> $2 order by t.active_at desc, t.id desc limit 20",
         )
         .bind(&head.email)
@@ -417,9 +426,10 @@ pub async fn conversation(
         rating: head.rating.map(|rating| (rating > 0, head.rating_words)),
         looking,
         replies,
-        others: others.into_iter().map(|row| row.shown(&[])).collect(),
+        others: others.into_iter().map(|other| (other.row.shown(&[]), other.joined)).collect(),
         due: head.due,
         until: head.until,
+        keeper: head.keeper.filter(|_| head.status == ConversationStatus::Snoozed),
         later,
         undo: head.undo,
         merged: head.merged,
@@ -448,9 +458,9 @@ pub async fn take(lane: &mut UserLane, id: ConversationId) -> Result<Option<User
     Ok(sqlx::query_scalar("select app.take_conversation($1)").bind(id).fetch_one(lane.conn()).await?)
 }
 
-/// Takes the one that has waited longest among the most urgent.
-pub async fn take_next(lane: &mut UserLane) -> Result<Option<ConversationId>, AppError> {
-    Ok(sqlx::query_scalar("select app.take_next()").fetch_one(lane.conn()).await?)
+/// Takes the one that has waited longest among the most urgent; under an id that was used for that already, the one of then.
+pub async fn take_next(lane: &mut UserLane, client: ClientId) -> Result<Option<ConversationId>, AppError> {
+    Ok(sqlx::query_scalar("select app.take_next($1)").bind(client).fetch_one(lane.conn()).await?)
 }
 
 /// Sends an answer, or keeps a note. `seen` is the newest message that its writer had before them.
@@ -554,9 +564,15 @@ pub async fn ask_on(lane: &mut UserLane, id: ConversationId, client: ClientId, t
     Ok(())
 }
 
-/// The caller looks at it, has read up to `seen`, and may be typing.
-pub async fn look(lane: &mut UserLane, id: ConversationId, seen: i64, typing: bool) -> Result<(), AppError> {
-    sqlx::query("select app.look_at($1, $2, $3)").bind(id).bind(seen).bind(typing).execute(lane.conn()).await?;
+/// The caller has read up to `seen`, looks at it and may be typing; `None`: they look at it no longer.
+pub async fn look(lane: &mut UserLane, id: ConversationId, seen: i64, typing: Option<bool>) -> Result<(), AppError> {
+    sqlx::query("select app.look_at($1, $2, $3, $4)")
+        .bind(id)
+        .bind(seen)
+        .bind(typing.unwrap_or_default())
+        .bind(typing.is_none())
+        .execute(lane.conn())
+        .await?;
     Ok(())
 }
 
@@ -812,14 +828,18 @@ pub async fn set_available(lane: &mut UserLane, available: bool) -> Result<(), A
     Ok(())
 }
 
-/// Gives those who wait to whoever is there, where a desk wants that; how many were given.
+/// Gives what was put off and waits by now to whoever put it off, and those who wait to whoever is there, where a desk wants that; how
+/// many were given.
 pub async fn deal(lane: &mut ServiceLane) -> Result<i32, AppError> {
-    Ok(sqlx::query_scalar("select app.deal(50)").fetch_one(lane.conn()).await?)
+    Ok(sqlx::query_scalar("select app.bring_back(50) + app.deal(50)").fetch_one(lane.conn()).await?)
 }
 
-/// Gives back what lapsed, brings back what was put off until now, forgets visitors who never said anything; how many there were.
+/// Gives back what lapsed, brings back what was put off until now, forgets visitors who never said anything, and mends what is due
+/// where targets changed in the same moment; how many there were.
 pub async fn sweep(lane: &mut ServiceLane) -> Result<i32, AppError> {
-    Ok(sqlx::query_scalar("select app.sweep_claims(100) + app.sweep_snoozed(100) + app.sweep_visitors(100)")
-        .fetch_one(lane.conn())
-        .await?)
+    Ok(sqlx::query_scalar(
+        "select app.sweep_claims(100) + app.sweep_snoozed(100) + app.sweep_visitors(100) + app.sweep_due(100)",
+    )
+    .fetch_one(lane.conn())
+    .await?)
 }

@@ -44,6 +44,8 @@ pub struct OwnConversation {
     pub read: Option<MessageId>,
     /// Whether the customer has said that they were helped.
     pub rating: Option<bool>,
+    /// Whether the staff goes on in another conversation of theirs.
+    pub elsewhere: bool,
 }
 
 /// What a customer says.

@@ -42,6 +42,9 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
         },
         Some(ConversationStatus::Bot) if own.writing => format!("{} is writing.", own.bot),
         Some(ConversationStatus::Bot) => format!("{} answers, from the help articles.", own.bot),
+        Some(ConversationStatus::Resolved) if own.elsewhere => {
+            "The team goes on with this in your other conversation. Write here and this one is open again.".to_owned()
+        }
         Some(ConversationStatus::Resolved) => "This is resolved. Write again and it is open once more.".to_owned(),
         Some(_) if welcome.open => "Your question is with the team.".to_owned(),
         Some(_) => "Nobody is here at this moment. Your question waits for the team.".to_owned(),
@@ -71,7 +74,7 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
             <div id="problem"></div>
             <p id="state" class="state" data-region="">{state}</p>
             <div id="rate" data-region="">
-                {(own.status == Some(ConversationStatus::Resolved)).then(|| view! {
+                {(own.status == Some(ConversationStatus::Resolved) && !own.elsewhere).then(|| view! {
                     <form method="post" action="/api/moat/widget/server_fns/rate" data-send="" class="ask">
                         <label for="rate-words">{match own.rating { None => "Were you helped?", Some(true) => "You said that you were helped.", Some(false) => "You said that you were not helped." }}</label>
                         // Enter in the field is neither yes nor no.

@@ -14,9 +14,9 @@ type Row = (MessageId, ConversationRole, String, String, String, ClientId, Optio
 pub async fn own(lane: &mut VisitorLane, zone: &str) -> Result<OwnConversation, AppError> {
     let status: Option<ConversationStatus> =
         sqlx::query_scalar("select t.status from app.conversations t").fetch_optional(lane.conn()).await?;
-    let (name, email, agent, bot, writing, typing, rating, read) = sqlx::query_as(
+    let (name, email, agent, bot, writing, typing, rating, read, elsewhere) = sqlx::query_as(
         "select name, email, agent, coalesce(bot, ''), coalesce(writing, false), app.is_typed_to(),
-                (select t.rating > 0 from app.conversations t), app.own_read() from app.known_as()",
+                (select t.rating > 0 from app.conversations t), app.own_read(), app.goes_on_elsewhere() from app.known_as()",
     )
     .fetch_one(lane.conn())
     .await?;
@@ -50,7 +50,7 @@ pub async fn own(lane: &mut VisitorLane, zone: &str) -> Result<OwnConversation, 
     })
     .collect();
     lines.reverse();
-    Ok(OwnConversation { status, lines, name, email, agent, bot, writing, typing, rating, read })
+    Ok(OwnConversation { status, lines, name, email, agent, bot, writing, typing, rating, read, elsewhere })
 }
 
 pub async fn say(lane: &mut VisitorLane, client: ClientId, text: &str) -> Result<MessageId, AppError> {
