@@ -67,28 +67,32 @@ begin
   return n;
 end $$;
 
--- Gives a talk that waits, which the caller holds, to an agent who is there and has room, with a line that says so. Nobody is waited
--- for: whoever is busy at this moment is passed over.
-create function app.give_to(p_conversation uuid, p_workspace uuid, p_user uuid, p_line text) returns boolean
+-- Gives a talk that waits to an agent who is there and has room, with a line that says so; `p_again`: because they put it off. Nobody is
+-- waited for: whoever is busy at this moment is passed over. False: not this talk. NULL: not this agent, who is held before the talk,
+-- or whoever could give it to nobody would keep it from somebody else.
+create function app.give_to(p_conversation uuid, p_workspace uuid, p_user uuid, p_again boolean) returns boolean
 language plpgsql volatile security definer set search_path = '' as $$
 declare
   a app.agents;
   at bigint;
 begin
   perform from app.users u where u.id = p_user and u.status = 'active' for key share skip locked;
-  if not found then return false; end if;
+  if not found then return null; end if;
   perform from app.workspace_members m where m.workspace_id = p_workspace and m.user_id = p_user for key share skip locked;
-  if not found then return false; end if;
+  if not found then return null; end if;
   if exists (select from app.workspaces y where y.id = p_workspace and y.deleted_at is not null) then return false; end if;
   select x.* into a from app.agents x where x.workspace_id = p_workspace and x.user_id = p_user and x.available and x.here_until > now()
      for no key update skip locked;
-  if not found then return false; end if;
+  if not found then return null; end if;
   -- Counted once more, now that nobody else can give them anything.
-  if (select count(*) from app.conversations c where c.claimed_by = a.user_id and c.workspace_id = a.workspace_id) >= a.capacity then return false; end if;
+  if (select count(*) from app.conversations c where c.claimed_by = a.user_id and c.workspace_id = a.workspace_id) >= a.capacity then return null; end if;
+  perform from app.conversations x where x.id = p_conversation and x.workspace_id = p_workspace and x.status = 'waiting'
+     and (not p_again or x.kept_for = p_user) for no key update skip locked;
+  if not found then return false; end if;
   update app.conversations x set status = 'claimed', claimed_by = a.user_id, claimed_at = now(), last_seq = x.last_seq + 1
    where x.id = p_conversation and x.workspace_id = p_workspace returning x.last_seq into at;
   insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id, author_name)
-    values (p_conversation, p_workspace, at, 'system', jsonb_build_object('text', p_line), a.user_id, a.name);
+    values (p_conversation, p_workspace, at, 'system', jsonb_build_object('text', case when p_again then 'has this again' else 'was given this' end), a.user_id, a.name);
   return true;
 end $$;
 
@@ -98,6 +102,7 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   w record;
   g record;
+  given boolean;
   n int := 0;
 begin
   perform app.require_reason('sweep');
@@ -113,9 +118,6 @@ begin
                    and (select count(*) from app.conversations c where c.claimed_by = y.user_id and c.workspace_id = y.workspace_id) < y.capacity)
               and not exists (select from app.workspaces y where y.id = d.workspace_id and y.deleted_at is not null)
             order by t.priority desc, t.waiting_since, t.id limit p_limit loop
-    -- Before the agents, whom everybody else holds first: nothing is waited for here, so nobody waits in a circle.
-    perform from app.conversations x where x.id = w.id and x.workspace_id = w.workspace_id and x.status = 'waiting' for no key update skip locked;
-    continue when not found;
     for g in select x.user_id from app.agents x join app.users u on u.id = x.user_id and u.status = 'active'
             where x.workspace_id = w.workspace_id and x.available and x.here_until > now()
               -- Whoever has just given it back is not given it again.
@@ -124,7 +126,9 @@ begin
                                 and m.created_at > now() - interval '10 minutes')
               and (select count(*) from app.conversations c where c.claimed_by = x.user_id and c.workspace_id = x.workspace_id) < x.capacity
               order by x.dealt_at, x.user_id loop
-      continue when not app.give_to(w.id, w.workspace_id, g.user_id, 'was given this');
+      given := app.give_to(w.id, w.workspace_id, g.user_id, false);
+      continue when given is null;
+      exit when not given;
       update app.agents x set dealt_at = clock_timestamp() where x.workspace_id = w.workspace_id and x.user_id = g.user_id;
       n := n + 1;
       exit;
@@ -146,10 +150,7 @@ begin
             where t.status = 'waiting' and t.kept_for is not null
               and (select count(*) from app.conversations c where c.claimed_by = a.user_id and c.workspace_id = a.workspace_id) < a.capacity
             order by t.priority desc, t.waiting_since, t.id limit p_limit loop
-    perform from app.conversations x where x.id = w.id and x.workspace_id = w.workspace_id and x.status = 'waiting' and x.kept_for = w.kept_for
-       for no key update skip locked;
-    continue when not found;
-    if app.give_to(w.id, w.workspace_id, w.kept_for, 'has this again') then n := n + 1; end if;
+    if app.give_to(w.id, w.workspace_id, w.kept_for, true) then n := n + 1; end if;
   end loop;
   return n;
 end $$;
@@ -185,7 +186,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 alter function app.sweep_due(int) owner to moat_definer;
-alter function app.give_to(uuid, uuid, uuid, text) owner to moat_definer;
+alter function app.give_to(uuid, uuid, uuid, boolean) owner to moat_definer;
 alter function app.deal(int) owner to moat_definer;
 alter function app.bring_back(int) owner to moat_definer;
 alter function app.tell_reading() owner to moat_definer;
@@ -274,7 +275,8 @@ begin
   done := true;
 end $$;
 
--- As before, and what is known of the one holds for the other: who asks, what about, how urgent, and the labels that there is room for.
+-- As before, and the one is as urgent as the other was and has its labels, as many as there is room for. Its customer's name and its
+-- subject stay with it: they would outlive the customer's erasure here.
 create or replace function app.join_conversations(p_from uuid, p_into uuid, out held text)
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -288,7 +290,7 @@ begin
   if p_from = p_into then raise exception using errcode = 'P0404', message = 'one and the same'; end if;
   -- In one order, whichever way round two are joined.
   perform from app.conversations x where x.id in (p_from, p_into) order by x.id for no key update;
-  select x.workspace_id, x.claimed_by, x.status, x.merged_into, x.customer_name, x.customer_email, x.waiting_since, x.subject, x.priority, x.labels
+  select x.workspace_id, x.claimed_by, x.status, x.merged_into, x.customer_name, x.customer_email, x.waiting_since, x.priority, x.labels
     into f from app.conversations x where x.id = p_from;
   if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
   select x.claimed_by, x.customer_email into t from app.conversations x where x.id = p_into;
@@ -317,8 +319,6 @@ begin
          status = case when f.waiting_since is not null and x.status in ('resolved', 'snoozed', 'bot') then 'waiting' else x.status end,
          resolved_at = case when f.waiting_since is null then x.resolved_at end,
          snoozed_until = case when f.waiting_since is null then x.snoozed_until end,
-         customer_name = coalesce(nullif(x.customer_name, ''), f.customer_name),
-         subject = coalesce(nullif(x.subject, ''), f.subject),
          priority = greatest(x.priority, f.priority),
          labels = (select coalesce(array_agg(l.label order by l.n), '{}') from (
                      select y.label, min(y.n) as n from unnest(x.labels || f.labels) with ordinality y(label, n) group by y.label order by n limit 20) l)

@@ -21,8 +21,8 @@ use crate::{
     conversations::{
         escalate::Escalate,
         page::{Desk, DeskConversation},
-        set_up::SetUp,
     },
+    desks::page::SetUp,
     domains::page::Domains,
     error::AppError,
     folders::page::{FolderPage, Folders},

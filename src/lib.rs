@@ -7,9 +7,11 @@
 //! Rooms: [`accounts`] (who somebody is), [`threads`] (private chats), [`answers`] (who writes the answers), [`folders`]
 //! (what chats are sorted into), [`transfer`] (export and import), [`workspaces`],
 //! [`projects`], [`invitations`] and [`domains`] (what people share, who belongs, and how they come), [`audit`] (what happened there), [`readers`] (who can see
-//! something), [`conversations`] (customers, as the staff has them) and [`widget`] (as they see it themselves), [`bot`] (the assistant that
-//! answers them first) and [`articles`] (what it answers from), [`relay`] (customers who come by other ways), [`later`] (answers that leave later), [`targets`] (by when customers are answered, and figures), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone: `server`. Beside them: [`ui`], and
-//! [`json`] (how the browser reads it).
+//! something), [`desks`] (who answers customers, and where they ask), [`conversations`] (customers, as the staff has them) and [`widget`]
+//! (as they see it themselves), [`replies`] (what is sent often), [`bot`] (the assistant that answers them first) and [`articles`] (what it
+//! answers from), [`relay`] (customers who come by other ways), [`later`] (answers that leave later), [`targets`] (by when customers are
+//! answered, and figures), [`live`] (what changed, told to every window), [`guide`] (the help). Below them, in the server build alone:
+//! `server`. Beside them: [`ui`], and [`json`] (how the browser reads it).
 
 #![recursion_limit = "256"]
 
@@ -23,6 +25,7 @@ pub mod articles;
 pub mod audit;
 pub mod bot;
 pub mod conversations;
+pub mod desks;
 pub mod domains;
 pub mod error;
 pub mod folders;
@@ -34,6 +37,7 @@ pub mod live;
 pub mod projects;
 pub mod readers;
 pub mod relay;
+pub mod replies;
 #[cfg(feature = "ssr")]
 pub mod server;
 pub mod targets;

@@ -28,16 +28,16 @@ pub struct Desk {
 pub async fn desk(app: &App, email: &str, name: &'static str) -> Desk {
     let ada = app.sign_up(email).await;
     let place = make(app, &ada, name).await;
-    ok(app, &ada, &place, &format!("{DESK}/set_desk"), &[("name", name)]).await;
-    ok(app, &ada, &place, &format!("{DESK}/make_widget_key"), &[("name", "shop")]).await;
+    ok(app, &ada, &place, "desks/server_fns/set_desk", &[("name", name)]).await;
+    ok(app, &ada, &place, "desks/server_fns/make_widget_key", &[("name", "shop")]).await;
     agent(app, &ada, &place, &place, "Ada", "5").await;
-    let read = ok(app, &ada, &place, &format!("{DESK}/read_desk"), &[]).await;
+    let read = ok(app, &ada, &place, "desks/server_fns/read_desk", &[]).await;
     Desk { key: read["keys"][0]["key"].as_str().unwrap().to_owned(), ada, place }
 }
 
 pub async fn agent(app: &App, by: &Person, place: &str, member: &str, name: &str, capacity: &str) {
     let fields = [("member", member), ("name", name), ("capacity", capacity)];
-    ok(app, by, place, &format!("{DESK}/put_agent"), &fields).await;
+    ok(app, by, place, "desks/server_fns/put_agent", &fields).await;
 }
 
 /// A customer with a token of their own.
@@ -496,15 +496,15 @@ async fn members_read_and_note_agents_answer_and_nobody_becomes_one_by_themselve
         ("set_desk", vec![("name", "Mine")]),
         ("make_widget_key", vec![("name", "mine")]),
     ] {
-        let refused = at(&app, &bob, &bobs, &format!("{DESK}/{function}"), &fields).await;
+        let refused = at(&app, &bob, &bobs, &format!("desks/server_fns/{function}"), &fields).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{function}: {}", refused.body);
     }
-    let desk = ok(&app, &ada, &place, &format!("{DESK}/read_desk"), &[]).await;
+    let desk = ok(&app, &ada, &place, "desks/server_fns/read_desk", &[]).await;
     assert_eq!((desk["name"].as_str(), desk["agents"].as_array().map(Vec::len)), (Some("Acme"), Some(1)));
     // A personal workspace has none.
     let own = crate::workspaces::places(&app, &bob).await;
     let own = own.iter().find(|place| place["personal"] == true).unwrap()["id"].as_str().unwrap().to_owned();
-    let personal = at(&app, &bob, &own, &format!("{DESK}/set_desk"), &[("name", "Mine")]).await;
+    let personal = at(&app, &bob, &own, "desks/server_fns/set_desk", &[("name", "Mine")]).await;
     assert_eq!(personal.status, StatusCode::CONFLICT, "{}", personal.body);
 }
 
@@ -516,7 +516,7 @@ async fn what_is_set_at_the_desk_stands_in_the_trail_and_who_asks_for_anothers_c
     let bobs = join(&app, &place, &bob, "project_creator").await;
     agent(&app, &ada, &place, &bobs, "Bob", "2").await;
     agent(&app, &ada, &place, &bobs, "Robert", "2").await;
-    ok(&app, &ada, &place, &format!("{DESK}/remove_agent"), &[("member", &bobs)]).await;
+    ok(&app, &ada, &place, "desks/server_fns/remove_agent", &[("member", &bobs)]).await;
     Visitor::new(&app, &key).await.say(&app, "hello").await;
     let id = only(&app, &ada, &place, "waiting").await;
     ok(&app, &ada, &place, &format!("{DESK}/block_customer"), &[("conversation", &id), ("blocked", "true")]).await;
@@ -578,7 +578,7 @@ async fn a_claim_goes_back_when_its_agent_is_gone_removed_or_no_agent_any_more_a
                 ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
             }
             "no agent" => {
-                ok(&app, &ada, &place, &format!("{DESK}/remove_agent"), &[("member", &bobs)]).await;
+                ok(&app, &ada, &place, "desks/server_fns/remove_agent", &[("member", &bobs)]).await;
                 assert_eq!(read(&app, &bob, &bobs, &id).await["status"], "waiting", "and they still read it");
                 ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
             }
@@ -897,8 +897,8 @@ async fn a_widget_is_shown_by_the_pages_that_its_key_names_and_everything_else_b
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
     let fields = [("name", "other"), ("origins", "https://www.example.org")];
-    ok(&app, &ada, &place, &format!("{DESK}/make_widget_key"), &fields).await;
-    let desk = ok(&app, &ada, &place, &format!("{DESK}/read_desk"), &[]).await;
+    ok(&app, &ada, &place, "desks/server_fns/make_widget_key", &fields).await;
+    let desk = ok(&app, &ada, &place, "desks/server_fns/read_desk", &[]).await;
     let named = desk["keys"][1]["key"].as_str().unwrap();
     let framed = async |path: &str| {
         let page = app.page(Some(&ada), path).await;
@@ -914,7 +914,7 @@ async fn a_widget_is_shown_by_the_pages_that_its_key_names_and_everything_else_b
     assert_eq!(framed(&format!("/w/{place}/desk")).await, ("'none'".to_owned(), true));
     for wrong in ["https://a.example;script-src *", "*", "https://a.example/x"] {
         let refused =
-            at(&app, &ada, &place, &format!("{DESK}/make_widget_key"), &[("name", "x"), ("origins", wrong)]).await;
+            at(&app, &ada, &place, "desks/server_fns/make_widget_key", &[("name", "x"), ("origins", wrong)]).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
     }
     let script = app.page(None, "/widget.js").await;

@@ -44,15 +44,15 @@ async fn a_reply_that_acts_says_its_words_once_labels_and_resolves_or_does_nothi
         ("priority", "0"),
         ("next", "resolved"),
     ];
-    ok(&app, &ada, &place, &format!("{DESK}/put_reply"), &keep).await;
-    let nothing = at(&app, &ada, &place, &format!("{DESK}/put_reply"), &[("name", "x")]).await;
+    ok(&app, &ada, &place, "replies/server_fns/put_reply", &keep).await;
+    let nothing = at(&app, &ada, &place, "replies/server_fns/put_reply", &[("name", "x")]).await;
     assert_eq!(nothing.status, StatusCode::BAD_REQUEST);
     let row = begun(&app, &ada, &place, "where is it?").await;
     let kept = read(&app, &ada, &place, &id(&row)).await["replies"][0].clone();
     let (reply, mark) = (kept["id"].as_str().unwrap().to_owned(), kept["mark"].as_str().unwrap().to_owned());
     let run = async |person: &Person, place: &str, seen: &str| {
         let fields = [("conversation", &*id(&row)), ("reply", &reply), ("seen", seen), ("mark", &mark)];
-        at(&app, person, place, &format!("{DESK}/run_reply"), &fields).await.status
+        at(&app, person, place, "replies/server_fns/run_reply", &fields).await.status
     };
     // To less than what was said: nothing of it happens.
     vi.say(&app, "hello?").await;
@@ -78,19 +78,19 @@ async fn a_reply_that_acts_says_its_words_once_labels_and_resolves_or_does_nothi
     // Whoever looks after nothing changes nothing that agents say by a click; and what was changed meanwhile is read first.
     for function in ["put_reply", "remove_reply"] {
         let fields = [("name", "Sent"), ("text", "Your account is closed."), ("reply", &*reply)];
-        let refused = at(&app, &bob, &bobs, &format!("{DESK}/{function}"), &fields).await;
+        let refused = at(&app, &bob, &bobs, &format!("replies/server_fns/{function}"), &fields).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{function}");
     }
     vi.say(&app, "thanks").await;
     // No other reply takes its name; itself it can be changed, its name too.
     let change = [("name", "Sent"), ("text", "It is lost."), ("next", "resolved")];
-    let taken = at(&app, &ada, &place, &format!("{DESK}/put_reply"), &change).await;
+    let taken = at(&app, &ada, &place, "replies/server_fns/put_reply", &change).await;
     assert_eq!(taken.status, StatusCode::BAD_REQUEST);
     let change = [("reply", &*reply), ("name", "Lost"), ("text", "It is lost."), ("next", "resolved")];
-    ok(&app, &ada, &place, &format!("{DESK}/put_reply"), &change).await;
+    ok(&app, &ada, &place, "replies/server_fns/put_reply", &change).await;
     let kept = read(&app, &ada, &place, &id(&row)).await["replies"].clone();
     assert_eq!((kept.as_array().unwrap().len(), &kept[0]["id"], &kept[0]["name"]), (1, &json!(reply), &json!("Lost")));
-    let elsewhere = at(&app, &other.ada, &other.place, &format!("{DESK}/put_reply"), &change).await;
+    let elsewhere = at(&app, &other.ada, &other.place, "replies/server_fns/put_reply", &change).await;
     assert_eq!(elsewhere.status, StatusCode::NOT_FOUND);
     let seen = read(&app, &ada, &place, &id(&row)).await["seen"].to_string();
     assert_eq!(run(&ada, &place, &seen).await, StatusCode::CONFLICT);

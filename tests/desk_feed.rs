@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::StatusCode;
 use moat::{
     live,
     server::lanes::{Reason, UserLane},
@@ -139,8 +140,15 @@ async fn act(app: &App, what: u8, which: usize, people: &[(&Person, &str)], cust
     let call = async |function: &str, more: &[(&str, &str)]| {
         let fields = [&base[..], more].concat();
         // Some are refused: somebody else has it. That is no change, and no event is owed.
-        let status = at(app, who, place, &format!("{DESK}/{function}"), &fields).await.status;
-        assert!(!status.is_server_error(), "{function}: {status}");
+        let room = if function.ends_with("_reply") { "replies/server_fns" } else { DESK };
+        let answer = at(app, who, place, &format!("{room}/{function}"), &fields).await;
+        assert!(!answer.status.is_server_error(), "{function}: {}", answer.status);
+        // What is not there says so as everything does: another answer is a door that does not exist.
+        assert!(
+            answer.status != StatusCode::NOT_FOUND || answer.body.contains("not_found"),
+            "{function}: {}",
+            answer.body
+        );
     };
     match what {
         0 => customer.say(app, "more").await,
@@ -202,7 +210,7 @@ async fn act(app: &App, what: u8, which: usize, people: &[(&Person, &str)], cust
         28 => moat::server::jobs::deal(&app.state).await.unwrap(),
         29 => {
             let text = if which.is_multiple_of(2) { "Acme" } else { "Acme and sons" };
-            at(app, people[0].0, people[0].1, &format!("{DESK}/set_desk"), &[("name", text)]).await;
+            at(app, people[0].0, people[0].1, "desks/server_fns/set_desk", &[("name", text)]).await;
         }
         30 => {
             let later = whole["later"][0]["id"].as_str().unwrap_or("00000000-0000-4000-8000-000000000000");

@@ -120,6 +120,20 @@ async fn what_was_put_off_comes_back_to_whoever_put_it_off_while_they_are_there_
             }
         }
     }
+    // Nor does it come back to whoever put it off once somebody else has had it, and has gone.
+    off(&app, &ada, &place, &id).await;
+    vi.say(&app, "once more").await;
+    take(&app, &bob, &bobs, &id).await;
+    app.db
+        .superuser()
+        .await
+        .execute("update app.agents set here_until = now() - interval '1 h' where name = 'Bob'")
+        .await
+        .unwrap();
+    jobs::sweep_desks(&app.state).await.unwrap();
+    jobs::deal(&app.state).await.unwrap();
+    assert_eq!(only(&app, &ada, &place, "waiting").await, id);
+    take(&app, &ada, &place, &id).await;
     // Whoever opens it again by hand gives it to anybody; and whoever answers here no more has nothing back.
     off(&app, &ada, &place, &id).await;
     set(&app, &bob, &bobs, &id, "waiting").await;
@@ -135,7 +149,7 @@ async fn what_was_put_off_comes_back_to_whoever_put_it_off_while_they_are_there_
 }
 
 #[tokio::test]
-async fn two_that_are_joined_have_what_was_known_of_either_and_their_customer_reads_where_it_goes_on() {
+async fn two_that_are_joined_have_the_labels_of_both_and_the_higher_priority_and_the_customer_reads_that_it_goes_on() {
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
     let (phone, laptop) = (Visitor::new(&app, &key).await, Visitor::new(&app, &key).await);
@@ -157,7 +171,7 @@ async fn two_that_are_joined_have_what_was_known_of_either_and_their_customer_re
     let whole = read(&app, &ada, &place, &ids[1]).await;
     assert_eq!(
         (&whole["known"], &whole["subject"], &whole["priority"], &whole["labels"]),
-        (&json!("Vi"), &json!("A parcel"), &json!(3), &json!(["billing", "parcel", "late"]))
+        (&json!(""), &json!(""), &json!(3), &json!(["billing", "parcel", "late"]))
     );
     // It is not offered again; it is once its customer has written there again.
     assert_eq!(whole["others"][0][1], true);

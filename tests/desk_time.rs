@@ -276,7 +276,7 @@ async fn an_answer_for_later_is_a_draft_when_something_else_came_first() {
                 ok(&app, &ada, &place, &format!("{DESK}/block_customer"), &[conversation, ("blocked", "true")]).await;
             }
             "no agent" => {
-                ok(&app, &ada, &place, &format!("{DESK}/remove_agent"), &[("member", &place)]).await;
+                ok(&app, &ada, &place, "desks/server_fns/remove_agent", &[("member", &place)]).await;
             }
             "banned" => {
                 app.db

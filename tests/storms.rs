@@ -136,8 +136,8 @@ fn nothing_is_lost_doubled_out_of_order_or_had_by_two_while_servers_and_the_data
         let place = client.ok(&owner, "workspaces/server_fns/make_workspace", &[("name", "Storm")]).await;
         let place = place.as_str().unwrap().to_owned();
         let owner = [("cookie", ada.as_str()), ("x-moat-place", place.as_str())];
-        client.ok(&owner, "conversations/server_fns/set_desk", &[("name", "Storm")]).await;
-        client.ok(&owner, "conversations/server_fns/make_widget_key", &[("name", "page")]).await;
+        client.ok(&owner, "desks/server_fns/set_desk", &[("name", "Storm")]).await;
+        client.ok(&owner, "desks/server_fns/make_widget_key", &[("name", "page")]).await;
         let mut places = Vec::new();
         let mut conn = PgConnection::connect(&url).await.unwrap();
         for n in 0..AGENTS {
@@ -153,11 +153,11 @@ fn nothing_is_lost_doubled_out_of_order_or_had_by_two_while_servers_and_the_data
             .unwrap();
             let fields = [("member", made.to_string()), ("name", format!("Agent{n}")), ("capacity", CAPACITY.to_string())];
             let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            client.ok(&owner, "conversations/server_fns/put_agent", &fields).await;
+            client.ok(&owner, "desks/server_fns/put_agent", &fields).await;
             places.push(made.to_string());
         }
         drop(conn);
-        let desk = client.ok(&owner, "conversations/server_fns/read_desk", &[]).await;
+        let desk = client.ok(&owner, "desks/server_fns/read_desk", &[]).await;
         let key = desk["keys"][0]["key"].as_str().unwrap().to_owned();
 
         let customers: Vec<_> = (0..CUSTOMERS)
@@ -269,8 +269,8 @@ async fn staff(client: &Client, servers: &[Server; 2], url: &str, many: usize) -
     let place = client.ok(&owner, "workspaces/server_fns/make_workspace", &[("name", "Storm")]).await;
     let place = place.as_str().unwrap().to_owned();
     let owner = [("cookie", ada.as_str()), ("x-moat-place", place.as_str())];
-    client.ok(&owner, "conversations/server_fns/set_desk", &[("name", "Storm")]).await;
-    client.ok(&owner, "conversations/server_fns/make_widget_key", &[("name", "page")]).await;
+    client.ok(&owner, "desks/server_fns/set_desk", &[("name", "Storm")]).await;
+    client.ok(&owner, "desks/server_fns/make_widget_key", &[("name", "page")]).await;
     let mut agents = Vec::new();
     let mut conn = PgConnection::connect(url).await.unwrap();
     for n in 0..many {
@@ -290,10 +290,10 @@ async fn staff(client: &Client, servers: &[Server; 2], url: &str, many: usize) -
         .unwrap();
         let (member, name) = (made.to_string(), format!("Agent{n}"));
         let fields = [("member", member.as_str()), ("name", name.as_str()), ("capacity", "1")];
-        client.ok(&owner, "conversations/server_fns/put_agent", &fields).await;
+        client.ok(&owner, "desks/server_fns/put_agent", &fields).await;
         agents.push((cookie, member));
     }
-    let desk = client.ok(&owner, "conversations/server_fns/read_desk", &[]).await;
+    let desk = client.ok(&owner, "desks/server_fns/read_desk", &[]).await;
     (desk["keys"][0]["key"].as_str().unwrap().to_owned(), agents)
 }
 

@@ -13,8 +13,8 @@ pub async fn set_bot(
         model::{self, Bot},
         sql,
     };
-    use crate::{conversations, server::lanes, workspaces};
-    let bot = Bot { on, name: conversations::model::name(&name)?, words: model::words(&words)? };
+    use crate::{desks, server::lanes, workspaces};
+    let bot = Bot { on, name: desks::model::name(&name)?, words: model::words(&words)? };
     let mut lane = lanes::changing().await?;
     workspaces::sql::managed(&mut lane).await?;
     sql::set(&mut lane, &bot).await?;

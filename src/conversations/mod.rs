@@ -1,7 +1,7 @@
 //! Customers' conversations, as the staff has them: the desk with its queue, and who answers.
 //!
-//! Tables: `desks`, `agents`, `conversations`, `conversation_messages`. Every member of the workspace reads all of them, and a
-//! member's role is in no policy of conversations. Agents, whom owners and admins name, take conversations and answer; one has a
+//! Tables: `conversations`, `conversation_messages`, `readings`, `saved_views`. Every member of the workspace reads all conversations, and
+//! a member's role is in no policy of theirs. Agents, whom the room `desks` names, take conversations and answer; one has a
 //! conversation at a time, and what comes late or unseen is held, not sent. The customer's side is the room `widget`.
 
 #[cfg(feature = "ssr")]
@@ -12,6 +12,5 @@ pub mod page;
 pub mod parts;
 pub mod queue;
 pub mod server_fns;
-pub mod set_up;
 #[cfg(feature = "ssr")]
 pub mod sql;

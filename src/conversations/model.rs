@@ -1,13 +1,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bot::model::{Bot, Source},
+    bot::model::Source,
+    desks::model::Colleague,
     error::AppError,
     later::model::Later,
-    threads::model::{line, message_text},
+    replies::model::Reply,
+    threads::model::line,
     types::{
-        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
-        UserId, ViewId,
+        ClientId, ConversationId, ConversationRole, ConversationStatus, MemberId, MessageId, PlaceId, UserId, ViewId,
     },
 };
 
@@ -17,7 +18,6 @@ pub const QUEUE_PAGE: usize = 50;
 pub const MESSAGES_PAGE: i64 = 100;
 /// A count goes no further: it is looked at, not added up.
 pub const COUNT_MAX: i64 = 1000;
-const NAME_MAX: usize = 80;
 
 /// Which conversations a list shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,44 +318,6 @@ pub struct Escalation {
     pub desks: Vec<(PlaceId, String, String)>,
 }
 
-/// Words that are written once and sent often.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reply {
-    pub id: ReplyId,
-    pub name: String,
-    /// May be empty where something else is done.
-    pub text: String,
-    /// What is done besides, in the same step: labels that are added, how urgent it becomes, and where it goes.
-    pub labels: Vec<String>,
-    pub priority: Option<i16>,
-    pub next: Option<ConversationStatus>,
-    /// Another one once any of it is changed.
-    pub mark: String,
-    /// Under which id it is said next, by whoever reads; in a conversation alone.
-    pub client: Option<ClientId>,
-}
-
-impl Reply {
-    /// Whether it does more than say something.
-    pub fn acts(&self) -> bool {
-        !self.labels.is_empty() || self.priority.is_some() || self.next.is_some()
-    }
-
-    /// What it does besides, in words.
-    pub fn deeds(&self) -> String {
-        let urgency = self.priority.and_then(|n| PRIORITIES.get(usize::try_from(n).ok()?));
-        let next = match self.next {
-            Some(ConversationStatus::Resolved) => Some("resolve".to_owned()),
-            Some(ConversationStatus::Snoozed) => Some("put off until they write".to_owned()),
-            Some(ConversationStatus::Waiting) => Some("give back".to_owned()),
-            _ => None,
-        };
-        let labels = (!self.labels.is_empty()).then(|| format!("label {}", self.labels.join(", ")));
-        let urgency = urgency.map(|name| format!("make {}", name.to_lowercase()));
-        labels.into_iter().chain(urgency).chain(next).collect::<Vec<_>>().join(", ")
-    }
-}
-
 /// Something that was said, or done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Said {
@@ -379,17 +341,6 @@ pub struct Said {
     pub draft: bool,
     /// An answer that was to leave later, and did not: something else had been said by then.
     pub late: bool,
-}
-
-/// Somebody who answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Colleague {
-    pub member: MemberId,
-    pub name: String,
-    pub here: bool,
-    pub has: i64,
-    pub capacity: i32,
-    pub me: bool,
 }
 
 /// Why an answer was not sent.
@@ -425,64 +376,6 @@ impl Held {
         };
         AppError::Conflict { what: what.into() }
     }
-}
-
-/// The desk itself, for whoever sets it up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Desk {
-    pub name: String,
-    pub welcome: String,
-    pub agents: Vec<Colleague>,
-    pub keys: Vec<WidgetKey>,
-    /// The assistant that answers first.
-    pub bot: Bot,
-    /// Where this server is reached, for the line that goes into a web page.
-    pub origin: String,
-    /// Members who do not answer yet, by name: some of them.
-    pub others: Vec<(MemberId, String)>,
-}
-
-/// A web page's way in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WidgetKey {
-    pub id: KeyId,
-    pub key: String,
-    pub name: String,
-    pub origins: Vec<String>,
-}
-
-/// A name of a desk, of a page, or of somebody who answers.
-pub fn name(typed: &str) -> Result<String, AppError> {
-    line("name", typed, NAME_MAX, "Write a name.", "A name has 80 characters at most.")
-}
-
-/// What a desk says first; may be empty.
-pub fn welcome(typed: &str) -> Result<String, AppError> {
-    if typed.trim().is_empty() {
-        return Ok(String::new());
-    }
-    line("welcome", typed, 500, "", "That is longer than 500 characters.")
-}
-
-/// The addresses of pages that may show the widget, as a list that somebody typed: `https://www.example.org`.
-pub fn origins(typed: &str) -> Result<Vec<String>, AppError> {
-    let mut origins = Vec::new();
-    for word in typed.split([',', ' ', '\n', '\r', '\t']).filter(|word| !word.is_empty()) {
-        let origin = word.trim_end_matches('/').to_lowercase();
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
-        let plain = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.:[]".contains(c));
-        if !plain || origin.len() > 200 {
-            let why = "Write addresses like https://www.example.org, without a path, one below the other.";
-            return Err(AppError::invalid("origins", why));
-        }
-        if !origins.contains(&origin) {
-            origins.push(origin);
-        }
-    }
-    if origins.len() > 20 {
-        return Err(AppError::invalid("origins", "Name 20 addresses at most."));
-    }
-    Ok(origins)
 }
 
 /// What a list or words that are sent often are called.
@@ -528,58 +421,11 @@ pub fn labels(typed: &str) -> Result<Vec<String>, AppError> {
     Ok(labels)
 }
 
-/// Words that are sent often, and what is done with them, as a form has them. It has no id yet.
-pub fn reply(name: &str, text: &str, typed: &str, priority: &str, next: &str) -> Result<Reply, AppError> {
-    let text = if text.trim().is_empty() { String::new() } else { message_text(text)? };
-    if text.chars().count() > 8000 {
-        return Err(AppError::invalid("text", "This is longer than 8,000 characters."));
-    }
-    let next = match next {
-        "" => None,
-        "resolved" => Some(ConversationStatus::Resolved),
-        "snoozed" => Some(ConversationStatus::Snoozed),
-        "waiting" => Some(ConversationStatus::Waiting),
-        _ => return Err(AppError::invalid("next", "Choose one of the list.")),
-    };
-    let priority = match priority {
-        "" => None,
-        typed => match typed.parse() {
-            Ok(n @ 0..=3) => Some(n),
-            _ => return Err(AppError::invalid("priority", "There are four: low, normal, high, urgent.")),
-        },
-    };
-    let reply = Reply {
-        id: ReplyId(uuid::Uuid::nil()),
-        name: short_name(name)?,
-        text,
-        labels: labels(typed)?,
-        priority,
-        next,
-        mark: String::new(),
-        client: None,
-    };
-    if reply.text.is_empty() && !reply.acts() {
-        return Err(AppError::invalid("text", "Write words, or choose what is done."));
-    }
-    Ok(reply)
-}
-
 /// Under which id words are stored that come with something else, of which `with` is the id: the same for whoever does the same twice to
 /// what was seen, until they have taken something back.
 pub fn client_of(conversation: ConversationId, with: uuid::Uuid, (by, seen, turn): (UserId, i64, i64)) -> ClientId {
     let mixed = conversation.0.as_u128() ^ with.as_u128().rotate_left(64) ^ by.0.as_u128().rotate_left(37);
     ClientId(uuid::Uuid::from_u128(mixed ^ (seen as u128).rotate_left(32) ^ (turn as u128).rotate_left(96)))
-}
-
-/// What stands for somebody in words that are sent often. A customer without a name is left out, with what leads to
-/// the name: “Hello {{customer}},” is “Hello,”.
-pub fn filled_in(text: &str, customer: &str, agent: &str, desk: &str) -> String {
-    let text = if customer.is_empty() {
-        [", {{customer}}", " {{customer}}"].iter().fold(text.to_owned(), |text, name| text.replace(name, ""))
-    } else {
-        text.to_owned()
-    };
-    text.replace("{{customer}}", customer).replace("{{agent}}", agent).replace("{{desk}}", desk)
 }
 
 /// What the fields of a form were when it was shown, as one hidden field of it carries that.
@@ -629,42 +475,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_addresses_without_a_path_and_none_of_a_policys_own_words() {
-        let typed = "https://www.Example.org/ http://localhost:8080\nhttps://www.example.org";
-        assert_eq!(origins(typed).unwrap(), ["https://www.example.org", "http://localhost:8080"]);
-        assert_eq!(origins(" ").unwrap(), Vec::<String>::new());
-        for wrong in [
-            "www.example.org",
-            "https://",
-            "https://a.example/page",
-            "https://a.example;script-src",
-            "'self'",
-            "https://*",
-        ] {
-            assert!(origins(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn labels_are_a_list_without_repetition_in_small_letters() {
         assert_eq!(labels(" Billing, bug\nbilling ,, big  order").unwrap(), ["billing", "bug", "big order"]);
         assert!(labels(&"x".repeat(31)).is_err());
         assert!(labels(&(0..21).map(|n| format!("{n},")).collect::<String>()).is_err());
-    }
-
-    #[test]
-    fn words_that_are_sent_often_name_whoever_they_are_for() {
-        assert_eq!(
-            filled_in("Hello {{customer}}, {{agent}} of {{desk}}. {{other}}", "Vi", "Ada", "Acme"),
-            "Hello Vi, Ada of Acme. {{other}}"
-        );
-        for (text, said) in [
-            ("Hello {{customer}},", "Hello,"),
-            ("Sorry, {{customer}}. Wait.", "Sorry. Wait."),
-            ("{{customer}}: hello", ": hello"),
-        ] {
-            assert_eq!(filled_in(text, "", "Ada", "Acme"), said);
-        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use leptos_meta::Title;
 use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
-    model::{Conversation, Narrow, PRIORITIES, QueueRow, Reply, View, address, was},
+    model::{Conversation, Narrow, PRIORITIES, QueueRow, View, address, was},
     parts::{Lines, Standing, due},
     queue::QueueList,
     server_fns::{list_conversations, read_conversation},
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::AppError,
     later::model::{Later, WAITS},
+    replies::model::Reply,
     types::{ClientId, ConversationId, ConversationRole, ConversationStatus},
     ui::{
         form::{FormBack, FormError, form_back},

@@ -1,11 +1,9 @@
 use leptos::prelude::*;
 
-use super::model::{Change, Changed, Conversation, Desk, Escalation, Narrow, Queue, Reply, View};
+use super::model::{Change, Changed, Conversation, Escalation, Narrow, Queue, View};
 use crate::{
     error::AppError,
-    types::{
-        ClientId, ConversationId, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId, ThreadId, ViewId,
-    },
+    types::{ClientId, ConversationId, ConversationStatus, MemberId, MessageId, PlaceId, ThreadId, ViewId},
 };
 
 /// A page of the queue of the workspace that the request is in.
@@ -101,68 +99,6 @@ pub async fn answer_conversation(
     state.hub.wake();
     state.due.notify_one();
     held.map_or(Ok(()), |held| Err(held.told()))
-}
-
-/// Says words that are kept, and does what is kept with them, all or nothing: labels, how urgent it is, where it goes. `seen` as for
-/// an answer; `mark`: which form of the reply was on screen; `client`: as it stood there. Doing the same twice to what was seen says it
-/// once, and not at all if it was taken back in between.
-#[server]
-pub async fn run_reply(
-    conversation: ConversationId,
-    reply: ReplyId,
-    #[server(default)] seen: i64,
-    mark: String,
-    client: Option<ClientId>,
-) -> Result<(), AppError> {
-    use super::{model, sql};
-    use crate::{
-        later,
-        server::{lanes, state},
-    };
-    let mut lane = lanes::acting().await?;
-    let (reply, subject, priority, mut labels) = sql::reply_for(&mut lane, reply, conversation).await?;
-    if reply.mark != mark {
-        return Err(AppError::Conflict { what: "This saved reply has been changed. Read it, then go on.".into() });
-    }
-    let client = match client {
-        Some(client) => client,
-        None => model::client_of(
-            conversation,
-            reply.id.0,
-            (lane.user(), seen, sql::taken_back(&mut lane, conversation).await?),
-        ),
-    };
-    let mut held = None;
-    if !reply.text.is_empty() {
-        // What goes somewhere else is said first: a customer does not read that it is resolved before they read why.
-        let wait = if reply.next.is_some() { 0 } else { sql::undo(&mut lane).await? };
-        if wait > 0 {
-            held = later::sql::keep(&mut lane, conversation, client, &reply.text, seen, wait).await?;
-        } else {
-            match sql::answer(&mut lane, conversation, client, &reply.text, seen, false).await? {
-                Ok(_) => {}
-                Err(why) => held = Some(why),
-            }
-        }
-    }
-    if held.is_none() && (!reply.labels.is_empty() || reply.priority.is_some()) {
-        labels.extend(reply.labels.into_iter().filter(|label| !labels.contains(label)).collect::<Vec<_>>());
-        let labels = model::labels(&labels.join(","))?;
-        sql::describe(&mut lane, conversation, &subject, reply.priority.unwrap_or(priority), &labels).await?;
-    }
-    if let (None, Some(next)) = (held, reply.next) {
-        held = sql::set(&mut lane, conversation, next, None, seen).await?.err();
-    }
-    // Half of it is none of it.
-    if let Some(held) = held {
-        return Err(held.told());
-    }
-    sql::look(&mut lane, conversation, seen, Some(false)).await?;
-    lane.commit().await?;
-    let state = state::current()?;
-    state.hub.wake();
-    state.due.notify_one();
-    Ok(())
 }
 
 /// Does one thing with many conversations, each by itself, and says what came of each. `conversations`: id and newest message that
@@ -431,47 +367,6 @@ pub async fn describe_conversation(
     Ok(())
 }
 
-/// Words that are sent often, as they are kept.
-#[server]
-pub async fn list_replies() -> Result<Vec<Reply>, AppError> {
-    use super::sql;
-    use crate::server::lanes;
-    let mut lane = lanes::workspace().await?;
-    let replies = sql::replies(&mut lane).await?;
-    lane.commit().await?;
-    Ok(replies)
-}
-
-/// Keeps words, and what is done besides, under a name that no other has: new ones, or those of `reply` anew. `priority`: 0 to 3, or
-/// nothing. `next`: where the conversation goes then, or nothing.
-#[server]
-pub async fn put_reply(
-    reply: Option<ReplyId>,
-    name: String,
-    #[server(default)] text: String,
-    #[server(default)] labels: String,
-    #[server(default)] priority: String,
-    #[server(default)] next: String,
-) -> Result<(), AppError> {
-    use super::{model, sql};
-    use crate::server::lanes;
-    let kept = model::reply(&name, &text, &labels, &priority, &next)?;
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::put_reply(&mut lane, reply, &kept).await?;
-    lane.commit().await
-}
-
-#[server]
-pub async fn remove_reply(reply: ReplyId) -> Result<(), AppError> {
-    use super::sql;
-    use crate::server::lanes;
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::remove_reply(&mut lane, reply).await?;
-    lane.commit().await
-}
-
 /// Keeps a list under a name, for everybody at the desk; what was kept there is replaced.
 #[server]
 pub async fn save_view(
@@ -519,81 +414,4 @@ pub async fn block_customer(conversation: ConversationId, #[server(default)] blo
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())
-}
-
-/// The desk of the workspace that the request is in, if it has one.
-#[server]
-pub async fn read_desk() -> Result<Option<Desk>, AppError> {
-    use super::sql;
-    use crate::server::{lanes, state};
-    let mut lane = lanes::workspace().await?;
-    crate::workspaces::sql::workspace(&mut lane).await?;
-    let desk = sql::desk(&mut lane, &state::current()?.config.origin()).await?;
-    lane.commit().await?;
-    Ok(desk)
-}
-
-/// Opens a desk, or changes what customers read of it.
-#[server]
-pub async fn set_desk(name: String, #[server(default)] welcome: String) -> Result<(), AppError> {
-    use super::{model, sql};
-    use crate::server::lanes;
-    let (name, welcome) = (model::name(&name)?, model::welcome(&welcome)?);
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::set_desk(&mut lane, &name, &welcome).await?;
-    lane.commit().await
-}
-
-/// Makes a member an agent, or changes what customers read beside their answers and how many conversations they have at once.
-#[server]
-pub async fn put_agent(
-    member: MemberId,
-    #[server(default)] name: String,
-    capacity: Option<i32>,
-) -> Result<(), AppError> {
-    use super::{model, sql};
-    use crate::server::lanes;
-    let name = if name.trim().is_empty() { String::new() } else { model::name(&name)? };
-    let capacity = capacity.unwrap_or(5);
-    if !(1..=100).contains(&capacity) {
-        return Err(AppError::invalid("capacity", "An agent has 1 to 100 conversations at once."));
-    }
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::put_agent(&mut lane, member, &name, capacity).await?;
-    lane.commit().await
-}
-
-#[server]
-pub async fn remove_agent(member: MemberId) -> Result<(), AppError> {
-    use super::sql;
-    use crate::server::lanes;
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::remove_agent(&mut lane, member).await?;
-    lane.commit().await
-}
-
-/// A key for a web page. `origins`: the addresses that may show the widget, one below the other; none for any.
-#[server]
-pub async fn make_widget_key(name: String, #[server(default)] origins: String) -> Result<(), AppError> {
-    use super::{model, sql};
-    use crate::server::lanes;
-    let (name, origins) = (model::name(&name)?, model::origins(&origins)?);
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::make_key(&mut lane, &name, &origins).await?;
-    lane.commit().await
-}
-
-/// Pages with this key show no widget any more. What was said stays.
-#[server]
-pub async fn remove_widget_key(key: KeyId) -> Result<(), AppError> {
-    use super::sql;
-    use crate::server::lanes;
-    let mut lane = lanes::changing().await?;
-    crate::workspaces::sql::managed(&mut lane).await?;
-    sql::remove_key(&mut lane, key).await?;
-    lane.commit().await
 }

@@ -1,16 +1,20 @@
 use super::model::{
-    COUNT_MAX, Colleague, Conversation, Counts, Desk, Held, MESSAGES_PAGE, Narrow, QUEUE_PAGE, Queue, QueueRow, Reply,
-    Said, View, WidgetKey, client_of, customer, filled_in,
+    COUNT_MAX, Conversation, Counts, Held, MESSAGES_PAGE, Narrow, QUEUE_PAGE, Queue, QueueRow, Said, View, client_of,
+    customer,
 };
 use crate::{
-    bot::{self, model::Source},
+    bot::model::Source,
+    desks,
     error::AppError,
     later, live,
+    replies::{
+        self,
+        model::{Reply, filled_in},
+    },
     server::lanes::{ServiceLane, UserLane},
     threads::{markdown, snippet},
     types::{
-        ClientId, ConversationId, ConversationRole, ConversationStatus, KeyId, MemberId, MessageId, PlaceId, ReplyId,
-        UserId, ViewId,
+        ClientId, ConversationId, ConversationRole, ConversationStatus, MemberId, MessageId, PlaceId, UserId, ViewId,
     },
     workspaces::model::{bad_cursor, cursor, place_of},
 };
@@ -360,7 +364,7 @@ pub async fn conversation(
     let seen = messages.first().map_or(0, |message| message.seq);
     messages.reverse();
     let earlier = messages.first().map(|message| message.seq).filter(|seq| *seq > 1);
-    let colleagues = colleagues(lane).await?;
+    let colleagues = desks::sql::colleagues(lane).await?;
     let customer = customer(&head.name, &head.email);
     let looking = sqlx::query_as(
         "select coalesce(a.name, nullif(m.name, ''), split_part(m.email, '@', 1)), r.typing_until > now()
@@ -373,7 +377,7 @@ pub async fn conversation(
     .fetch_all(lane.conn())
     .await?;
     let (me, turn) = (lane.user(), taken_back(lane, id).await?);
-    let replies = replies(lane)
+    let replies = replies::sql::replies(lane)
         .await?
         .into_iter()
         .map(|r| Reply {
@@ -435,22 +439,6 @@ pub async fn conversation(
         merged: head.merged,
         manages: head.manages,
     })
-}
-
-/// Who answers here, by name.
-async fn colleagues(lane: &mut UserLane) -> Result<Vec<Colleague>, AppError> {
-    let rows: Vec<(MemberId, String, bool, i64, i32, bool)> = sqlx::query_as(
-        "select m.id, a.name, a.here_until > now() and a.available,
-                (select count(*) from app.conversations t where t.claimed_by = a.user_id), a.capacity, a.user_id = (select auth.uid())
-           from app.agents a join app.workspace_members m on m.user_id = a.user_id and m.workspace_id = a.workspace_id
-          order by lower(a.name), m.id limit 200",
-    )
-    .fetch_all(lane.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(member, name, here, has, capacity, me)| Colleague { member, name, here, has, capacity, me })
-        .collect())
 }
 
 /// Takes this one. `Some`: who has it already.
@@ -605,80 +593,6 @@ pub async fn name_customer(
     Ok(())
 }
 
-/// Words that are sent often, by name.
-pub async fn replies(lane: &mut UserLane) -> Result<Vec<Reply>, AppError> {
-    type Row = (ReplyId, String, String, Vec<String>, Option<i16>, Option<ConversationStatus>, String);
-    let rows: Vec<Row> = sqlx::query_as(
-        "select x.id, x.name, x.text, x.labels, x.priority, nullif(x.next, ''),
-                md5(jsonb_build_array(x.text, x.labels, x.priority, x.next)::text)
-           from app.replies x order by x.name limit 200",
-    )
-    .fetch_all(lane.conn())
-    .await?;
-    let shown = |(id, name, text, labels, priority, next, mark)| Reply {
-        id,
-        name,
-        text,
-        labels,
-        priority,
-        next,
-        mark,
-        client: None,
-    };
-    Ok(rows.into_iter().map(shown).collect())
-}
-
-/// One of them, as it is said in a conversation: with names filled in; and what the conversation has by now.
-pub async fn reply_for(
-    lane: &mut UserLane,
-    reply: ReplyId,
-    id: ConversationId,
-) -> Result<(Reply, String, i16, Vec<String>), AppError> {
-    type Row = (String, String, i16, Vec<String>, String, String);
-    let (name, subject, priority, labels, desk, me): Row = sqlx::query_as(
-        "select t.customer_name, t.subject, t.priority, t.labels, coalesce((select d.name from app.desks d), ''),
-                app.my_name(t.workspace_id)
-           from app.conversations t where t.id = $1",
-    )
-    .bind(id)
-    .fetch_one(lane.conn())
-    .await?;
-    let found = replies(lane).await?.into_iter().find(|r| r.id == reply).ok_or(AppError::NotFound)?;
-    let text = filled_in(&found.text, &name, &me, &desk);
-    Ok((Reply { text, ..found }, subject, priority, labels))
-}
-
-/// Keeps words, and what is done besides, under a name; what was kept there is replaced.
-pub async fn put_reply(lane: &mut UserLane, of: Option<ReplyId>, reply: &Reply) -> Result<(), AppError> {
-    let text = match of {
-        Some(_) => {
-            "update app.replies set name = $1, text = $2, labels = $3, priority = $4, next = coalesce($5, '') where id = $6"
-        }
-        None => {
-            "insert into app.replies (name, text, labels, priority, next) select $1, $2, $3, $4, coalesce($5, '') where $6::uuid is null"
-        }
-    };
-    let done = sqlx::query(text)
-        .bind(&reply.name)
-        .bind(&reply.text)
-        .bind(&reply.labels)
-        .bind(reply.priority)
-        .bind(reply.next)
-        .bind(of)
-        .execute(lane.conn())
-        .await
-        .map_err(|error| match error.as_database_error().and_then(|db| db.constraint()) {
-            Some("replies_workspace_id_name_key") => AppError::invalid("name", "Another reply has this name."),
-            _ => error.into(),
-        })?;
-    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
-}
-
-pub async fn remove_reply(lane: &mut UserLane, reply: ReplyId) -> Result<(), AppError> {
-    let done = sqlx::query("delete from app.replies where id = $1").bind(reply).execute(lane.conn()).await?;
-    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
-}
-
 /// Keeps a list under a name; what was kept there is replaced.
 pub async fn save_view(lane: &mut UserLane, name: &str, query: &str) -> Result<(), AppError> {
     sqlx::query(
@@ -708,84 +622,6 @@ pub async fn block(lane: &mut UserLane, id: ConversationId, blocked: bool) -> Re
     here(lane).await?;
     sqlx::query("select app.block_customer($1, $2)").bind(id).bind(blocked).execute(lane.conn()).await?;
     Ok(())
-}
-
-/// The desk of the lane's workspace; `None` when there is none yet.
-pub async fn desk(lane: &mut UserLane, origin: &str) -> Result<Option<Desk>, AppError> {
-    let found: Option<(String, String)> =
-        sqlx::query_as("select d.name, d.welcome from app.desks d").fetch_optional(lane.conn()).await?;
-    let Some((name, welcome)) = found else { return Ok(None) };
-    let agents = colleagues(lane).await?;
-    let keys: Vec<(KeyId, String, String, Vec<String>)> = sqlx::query_as(
-        "select k.id, k.key, k.name, k.origins from app.widget_keys k order by k.created_at, k.id limit 100",
-    )
-    .fetch_all(lane.conn())
-    .await?;
-    let keys = keys.into_iter().map(|(id, key, name, origins)| WidgetKey { id, key, name, origins }).collect();
-    let others = sqlx::query_as(
-        "select m.id, coalesce(nullif(m.name, ''), m.email) from app.workspace_members m
-          where not exists (select from app.agents a where a.user_id = m.user_id) order by m.sort_name, m.id limit 200",
-    )
-    .fetch_all(lane.conn())
-    .await?;
-    let bot = bot::sql::bot(lane).await?.unwrap_or_default();
-    Ok(Some(Desk { name, welcome, agents, keys, bot, origin: origin.to_owned(), others }))
-}
-
-/// Opens the workspace's desk, or changes what it says.
-pub async fn set_desk(lane: &mut UserLane, name: &str, welcome: &str) -> Result<(), AppError> {
-    let done = sqlx::query("update app.desks set name = $1, welcome = $2")
-        .bind(name)
-        .bind(welcome)
-        .execute(lane.conn())
-        .await?;
-    if done.rows_affected() == 0 {
-        sqlx::query("insert into app.desks (name, welcome) values ($1, $2)")
-            .bind(name)
-            .bind(welcome)
-            .execute(lane.conn())
-            .await?;
-    }
-    Ok(())
-}
-
-/// Makes a member an agent, or changes what they are called and how much they take.
-pub async fn put_agent(lane: &mut UserLane, member: MemberId, name: &str, capacity: i32) -> Result<(), AppError> {
-    let done = sqlx::query(
-        "insert into app.agents (user_id, name, capacity)
-           select m.user_id, coalesce(nullif($2, ''), nullif(m.name, ''), split_part(m.email, '@', 1)), $3 from app.workspace_members m where m.id = $1
-         on conflict (workspace_id, user_id) do update set name = excluded.name, capacity = excluded.capacity",
-    )
-    .bind(member)
-    .bind(name)
-    .bind(capacity)
-    .execute(lane.conn())
-    .await?;
-    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
-}
-
-pub async fn remove_agent(lane: &mut UserLane, member: MemberId) -> Result<(), AppError> {
-    let done = sqlx::query(
-        "delete from app.agents where user_id = (select m.user_id from app.workspace_members m where m.id = $1)",
-    )
-    .bind(member)
-    .execute(lane.conn())
-    .await?;
-    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
-}
-
-pub async fn make_key(lane: &mut UserLane, name: &str, origins: &[String]) -> Result<(), AppError> {
-    sqlx::query("insert into app.widget_keys (name, origins) values ($1, $2)")
-        .bind(name)
-        .bind(origins)
-        .execute(lane.conn())
-        .await?;
-    Ok(())
-}
-
-pub async fn remove_key(lane: &mut UserLane, key: KeyId) -> Result<(), AppError> {
-    let done = sqlx::query("delete from app.widget_keys where id = $1").bind(key).execute(lane.conn()).await?;
-    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
 }
 
 /// What the customer of a conversation is called, how urgent it is, its subject and labels.

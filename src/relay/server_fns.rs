@@ -26,7 +26,7 @@ pub async fn read_relay() -> Result<Relay, AppError> {
 pub async fn make_relay_secret(name: String) -> Result<Shown, AppError> {
     use super::sql;
     use crate::{
-        conversations::model,
+        desks::model,
         server::{db_error::internal, keys::RelayToken, lanes},
         workspaces,
     };

@@ -131,6 +131,12 @@ pub fn Choice(
     }
 }
 
+/// Why something of a list was not removed, at the list.
+#[component]
+pub fn NotRemoved(form: &'static str) -> impl IntoView {
+    view! { <FormError error=form_back(&[form]).and_then(|b| b.error) fields=&[]/> }
+}
+
 /// What was done, above the page that one was sent back to.
 #[component]
 pub fn Done(what: Option<&'static str>) -> impl IntoView {
