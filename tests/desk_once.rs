@@ -194,8 +194,8 @@ async fn whoever_leaves_a_page_looks_at_it_no_longer_and_what_they_had_read_stay
     let (bob, bobs) = bob(&app, &ada, &place).await;
     Visitor::new(&app, &key).await.say(&app, "hello").await;
     let id = only(&app, &ada, &place, "waiting").await;
-    let look = async |gone: &str| {
-        let fields = [("conversation", &*id), ("seen", "1"), ("typing", "true"), ("gone", gone)];
+    let look = async |typing: &str, gone: &str| {
+        let fields = [("conversation", &*id), ("seen", "1"), ("typing", typing), ("gone", gone)];
         ok(&app, &bob, &bobs, &format!("{DESK}/look_at"), &fields).await;
         read(&app, &ada, &place, &id).await["looking"].clone()
     };
@@ -203,9 +203,11 @@ async fn whoever_leaves_a_page_looks_at_it_no_longer_and_what_they_had_read_stay
         app.count("select count(*) from (select kind from app.outbox union all select kind from app.feed) x where kind = 'conversation.looking'")
             .await
     };
-    assert_eq!(look("false").await, json!([["Bob", true]]));
+    assert_eq!(look("true", "false").await, json!([["Bob", true]]));
+    assert_eq!(look("false", "false").await, json!([["Bob", false]]));
     let before = told().await;
-    assert_eq!(look("true").await, json!([]));
+    // Whoever types to the last and leaves types no more either.
+    assert_eq!(look("true", "true").await, json!([]));
     assert_eq!(told().await, before + 1);
     assert_eq!(queue(&app, &bob, &bobs, "waiting").await[0]["unread"], false);
 }
