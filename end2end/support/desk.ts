@@ -2,7 +2,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type FrameLocator, type Page } from "@playwright/test";
-import { fresh, newcomer } from "./steps";
+import { fresh, freshEmail, letter, newcomer } from "./steps";
 import { expect } from "./test";
 
 /** A workspace with a desk at which its owner answers as Ada; where its desk is, and the key of a web page. */
@@ -23,6 +23,22 @@ export async function openDesk(page: Page): Promise<{ desk: string; key: string;
   const key = (await page.getByRole("link", { name: "Try it" }).getAttribute("href"))!.split("/").pop()!;
   await page.getByRole("link", { name: "To the queue" }).click();
   return { desk: new URL(page.url()).pathname, key, name };
+}
+
+/** Somebody else who answers at that desk, as Bob: invited, joined, and made an agent by its owner. */
+export async function colleague(page: Page, bobs: Page, desk: string, workspace: string): Promise<void> {
+  const bob = freshEmail("bob");
+  await page.goto(`${desk.replace("/desk", "")}/invitations`);
+  await page.getByLabel("E-mail addresses").fill(bob);
+  await page.getByRole("button", { name: "Invite", exact: true }).click();
+  const text = (await (await letter(page, bob, "You are invited")).textContent()) ?? "";
+  await newcomer(bobs, bob);
+  await bobs.goto(new URL(/http\S+\/invitation\?t=[\w-]+/.exec(text)![0]).href);
+  await bobs.getByRole("button", { name: `Join ${workspace}` }).click();
+  await page.goto(`${desk}/set-up`);
+  await page.locator("#agent-name").fill("Bob");
+  await page.getByRole("button", { name: "Add", exact: true }).first().click();
+  await expect(page.getByText("Bob", { exact: true })).toBeVisible();
 }
 
 /** Somebody else's web page with the bubble on it, under a policy that allows what it has to. */

@@ -1,8 +1,7 @@
 // Customers write from web pages that are not ours; agents take what they ask, answer, and never twice, late or blind.
 import AxeBuilder from "@axe-core/playwright";
 import { cut, expect, refused, test } from "../support/test";
-import { bubble, live, openDesk, rows, say, shop, turns } from "../support/desk";
-import { freshEmail, letter, newcomer } from "../support/steps";
+import { bubble, colleague, live, openDesk, rows, say, shop, turns } from "../support/desk";
 import { record, spellings } from "../support/traffic";
 
 test("a customer asks on somebody else's page, an agent sees it come, takes it and answers, and it is there after a reload", async ({ page, context, another }) => {
@@ -56,19 +55,8 @@ test("a customer asks on somebody else's page, an agent sees it come, takes it a
 test("of two agents the second is told who has it, and an answer to less than what was said is held, shown and sent once", async ({ page, another, complaints }) => {
   complaints.allow(refused(409));
   const { desk, key, name } = await openDesk(page);
-  const bob = freshEmail("bob");
-  await page.goto(`${desk.replace("/desk", "")}/invitations`);
-  await page.getByLabel("E-mail addresses").fill(bob);
-  await page.getByRole("button", { name: "Invite", exact: true }).click();
-  const text = (await (await letter(page, bob, "You are invited")).textContent()) ?? "";
   const bobs = await (await another()).newPage();
-  await newcomer(bobs, bob);
-  await bobs.goto(new URL(/http\S+\/invitation\?t=[\w-]+/.exec(text)![0]).href);
-  await bobs.getByRole("button", { name: `Join ${name}` }).click();
-  await page.goto(`${desk}/set-up`);
-  await page.locator("#agent-name").fill("Bob");
-  await page.getByRole("button", { name: "Add", exact: true }).first().click();
-  await expect(page.getByText("Bob", { exact: true })).toBeVisible();
+  await colleague(page, bobs, desk, name);
   const { url, server } = await shop(key);
   const customer = await (await another()).newPage();
   const frame = await bubble(customer, url);

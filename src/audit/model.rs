@@ -2,6 +2,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    conversations::model::PRIORITIES,
+    targets::model::{DAYS, shown},
     types::{MemberRole, ProjectId, ProjectRole, UserStatus},
     workspaces::model::MEMBER_ROLES,
 };
@@ -302,7 +304,16 @@ fn article(noun: &str) -> String {
 
 /// A value as a person reads it.
 fn word(field: &str, value: &Value) -> String {
-    let Value::String(text) = value else { return value.to_string() };
+    let text = match value {
+        Value::String(text) => text,
+        Value::Bool(yes) => return if *yes { "yes" } else { "no" }.to_owned(),
+        Value::Null => return "none".to_owned(),
+        Value::Number(number) => return counted(field, number.as_i64()).unwrap_or_else(|| number.to_string()),
+        Value::Array(all) if field == "hours" => return week(all),
+        Value::Array(all) if all.is_empty() => return "none".to_owned(),
+        Value::Array(all) => return all.iter().map(|one| word(field, one)).collect::<Vec<_>>().join(", "),
+        Value::Object(_) => return value.to_string(),
+    };
     let known = match field {
         "role" => MEMBER_ROLES.into_iter().find(|r| r.as_str() == text).map(MemberRole::called).or_else(|| {
             crate::projects::model::PROJECT_ROLES.into_iter().find(|r| r.as_str() == text).map(ProjectRole::called)
@@ -315,5 +326,60 @@ fn word(field: &str, value: &Value) -> String {
         (Some(known), _) => known.to_owned(),
         (None, Some((day, time))) => format!("{day} {} UTC", time.get(..5).unwrap_or(time)),
         (None, None) => text.clone(),
+    }
+}
+
+/// A number that stands for something else.
+fn counted(field: &str, number: Option<i64>) -> Option<String> {
+    let number = number?;
+    match field {
+        "priority" => PRIORITIES.get(usize::try_from(number).ok()?).map(|name| (*name).to_owned()),
+        "undo_seconds" if number == 0 => Some("none".to_owned()),
+        "undo_seconds" => Some(format!("{number} s")),
+        _ if field.ends_with("_minutes") && number % 60 == 0 => Some(format!("{} h", number / 60)),
+        _ if field.ends_with("_minutes") => Some(format!("{number} min")),
+        _ => None,
+    }
+}
+
+/// A desk's hours: the days on which it is open, and from when to when.
+fn week(minutes: &[Value]) -> String {
+    let minutes: Vec<i32> = minutes.iter().filter_map(|n| i32::try_from(n.as_i64()?).ok()).collect();
+    if minutes.is_empty() {
+        return "always".to_owned();
+    }
+    let days = DAYS.iter().enumerate().map(|(n, day)| (day, shown(&minutes, n)));
+    let open = days.filter(|(_, (from, _))| !from.is_empty());
+    open.map(|(day, (from, until))| format!("{day} {from} to {until}")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::word;
+
+    #[test]
+    fn what_stands_for_something_else_is_read_as_what_it_stands_for() {
+        let mut hours = vec![0; 14];
+        hours[0..4].copy_from_slice(&[540, 1020, 600, 1440]);
+        for (field, value, read) in [
+            ("priority", json!(3), "Urgent"),
+            ("priority", json!(9), "9"),
+            ("reply_minutes", json!(240), "4 h"),
+            ("reply_minutes", json!(90), "90 min"),
+            ("resolve_minutes", json!(null), "none"),
+            ("undo_seconds", json!(0), "none"),
+            ("undo_seconds", json!(10), "10 s"),
+            ("deals", json!(true), "yes"),
+            ("capacity", json!(5), "5"),
+            ("hours", json!([]), "always"),
+            ("hours", json!(hours), "Monday 09:00 to 17:00, Tuesday 10:00 to 00:00"),
+            ("labels", json!(["late", "parcel"]), "late, parcel"),
+            ("labels", json!([]), "none"),
+            ("name", json!("Vi"), "Vi"),
+        ] {
+            assert_eq!(word(field, &value), read, "{field}");
+        }
     }
 }

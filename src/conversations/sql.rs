@@ -396,7 +396,9 @@ pub async fn conversation(
         Vec::new()
     } else {
         sqlx::query_as(
-            "select t.id, t.customer_name as name, t.customer_email as email, nullif(t.subject, '') as said, t.status, t.priority,
+            "select t.id, t.customer_name as name, t.customer_email as email, coalesce(nullif(t.subject, ''), (
+                      select left(m.content ->> 'text', 80) from app.conversation_messages m
+                       where m.conversation_id = t.id and m.role = 'customer' order by m.seq desc limit 1)) as said, t.status, t.priority,
                     null::bigint as waiting, null::text as agent, false as mine, '' as key, t.labels, false as unread,
                     null::bigint as due, t.last_seq as seq,
                     t.status = 'resolved' and t.merged_into is not distinct from $2 as joined
