@@ -261,3 +261,56 @@ async fn an_answer_waits_for_a_look_at_what_the_assistant_would_have_said_unless
     assert_eq!(answer(&app, &ada, &place, &id, "seen", Some(3)).await.status, StatusCode::OK);
     assert_eq!(vi.reads(&app).await, ["hello", "seen"]);
 }
+
+#[tokio::test]
+async fn nothing_is_given_to_whoever_cannot_have_it_by_then_nor_what_somebody_else_is_at() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    Visitor::new(&app, &key).await.say(&app, "one").await;
+    Visitor::new(&app, &key).await.say(&app, "two").await;
+    ok(&app, &ada, &place, &format!("{DESK}/be_here"), &[]).await;
+    let mut conn = app.db.superuser().await;
+    // Nobody waits for anybody here.
+    conn.execute("set lock_timeout = '5s'").await.unwrap();
+    let give = "select app.give_to(t.id, t.workspace_id, a.user_id, false) from app.conversations t, app.agents a
+                 where exists (select from app.conversation_messages m where m.conversation_id = t.id and m.content ->> 'text' = 'one')";
+    // Each as if it had happened since somebody looked who could have it.
+    for (since, given) in [
+        ("update app.agents set available = false", None),
+        ("update app.agents set here_until = now() - interval '1 s'", None),
+        ("update app.agents set capacity = 1; update app.conversations t set status = 'claimed', claimed_by = (select user_id from app.agents), claimed_at = now()
+           where exists (select from app.conversation_messages m where m.conversation_id = t.id and m.content ->> 'text' = 'two')", None),
+        ("update app.users set status = 'banned'", None),
+        ("update app.workspaces set deleted_at = now()", Some(false)),
+        ("update app.conversations set status = 'snoozed'", Some(false)),
+        ("update app.conversations set status = 'bot'", Some(false)),
+    ] {
+        conn.execute("begin").await.unwrap();
+        conn.execute(since).await.unwrap_or_else(|error| panic!("{since}: {error}"));
+        let given_now: Option<bool> = sqlx::query_scalar(give).fetch_one(&mut conn).await.unwrap();
+        assert_eq!(given_now, given, "{since}");
+        conn.execute("rollback").await.unwrap();
+    }
+    let mut other = app.db.superuser().await;
+    for (held, given) in [
+        ("select from app.users for update", None),
+        ("select from app.workspace_members for update", None),
+        ("select from app.agents for no key update", None),
+        ("select from app.conversations for no key update", Some(false)),
+    ] {
+        other.execute("begin").await.unwrap();
+        other.execute(held).await.unwrap();
+        conn.execute("begin").await.unwrap();
+        let given_now: Option<bool> = sqlx::query_scalar(give).fetch_one(&mut conn).await.unwrap();
+        assert_eq!(given_now, given, "{held}");
+        conn.execute("rollback").await.unwrap();
+        other.execute("rollback").await.unwrap();
+    }
+    // It is theirs when they put it off alone; and with nothing in the way it is given.
+    let again = give.replace("false)", "true)");
+    let given_now: Option<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(again)).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(given_now, Some(false));
+    let given_now: Option<bool> = sqlx::query_scalar(give).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(given_now, Some(true));
+    assert_eq!(said(&queue(&app, &ada, &place, "mine").await[0]), "one");
+}
