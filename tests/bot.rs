@@ -16,7 +16,7 @@ use sqlx::Executor;
 use tokio::sync::Semaphore;
 
 use crate::{
-    conversations::{Desk, Visitor, answer, desk, only, queue, read, said},
+    desk::{Desk, Visitor, answer, desk, only, queue, read, said},
     harness::{App, Db, Person, SECRET, config},
     workspaces::{at, join, ok},
 };

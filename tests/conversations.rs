@@ -6,148 +6,18 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use serde_json::Value;
 use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
 use crate::{
-    harness::{Answer, App, Db, Person, post},
+    desk::{
+        Desk, Feed, Visitor, agent, answer, behind, desk, next, note, only, queue, read, said, set, take, take_next,
+    },
+    harness::{App, Db, Person},
     workspaces::{at, join, make, ok},
 };
 
 const DESK: &str = "conversations/server_fns";
-
-/// What a desk needs: its owner, their place, and the key of a page.
-pub struct Desk {
-    pub ada: Person,
-    pub place: String,
-    pub key: String,
-}
-
-/// A workspace with a desk at which its owner answers.
-pub async fn desk(app: &App, email: &str, name: &'static str) -> Desk {
-    let ada = app.sign_up(email).await;
-    let place = make(app, &ada, name).await;
-    ok(app, &ada, &place, "desks/server_fns/set_desk", &[("name", name)]).await;
-    ok(app, &ada, &place, "desks/server_fns/make_widget_key", &[("name", "shop")]).await;
-    agent(app, &ada, &place, &place, "Ada", "5").await;
-    let read = ok(app, &ada, &place, "desks/server_fns/read_desk", &[]).await;
-    Desk { key: read["keys"][0]["key"].as_str().unwrap().to_owned(), ada, place }
-}
-
-pub async fn agent(app: &App, by: &Person, place: &str, member: &str, name: &str, capacity: &str) {
-    let fields = [("member", member), ("name", name), ("capacity", capacity)];
-    ok(app, by, place, "desks/server_fns/put_agent", &fields).await;
-}
-
-/// A customer with a token of their own.
-pub struct Visitor(String);
-
-impl Visitor {
-    pub async fn new(app: &App, key: &str) -> Self {
-        let answer = app.call(None, "widget/server_fns/begin_visit", &[("key", key)]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        Self(answer.json().as_str().unwrap().to_owned())
-    }
-
-    pub async fn call(&self, app: &App, function: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut request = post(&format!("/api/moat/{function}"), fields);
-        request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {}", self.0).parse().unwrap());
-        app.send(request).await
-    }
-
-    pub async fn say(&self, app: &App, text: &str) {
-        let answer = self.say_as(app, &Uuid::new_v4().to_string(), text).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    }
-
-    pub async fn say_as(&self, app: &App, client: &str, text: &str) -> Answer {
-        self.call(app, "widget/server_fns/say", &[("client", client), ("text", text)]).await
-    }
-
-    pub async fn own(&self, app: &App) -> Value {
-        let answer = self.call(app, "widget/server_fns/read_own", &[]).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        answer.json()
-    }
-
-    /// What they read, oldest first.
-    pub async fn reads(&self, app: &App) -> Vec<String> {
-        let own = self.own(app).await;
-        own["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
-    }
-}
-
-pub async fn queue(app: &App, person: &Person, place: &str, view: &str) -> Vec<Value> {
-    let page = ok(app, person, place, &format!("{DESK}/list_conversations"), &[("view", view)]).await;
-    page["rows"].as_array().unwrap().clone()
-}
-
-/// What a line of the queue says.
-pub fn said(row: &Value) -> String {
-    row["said"].as_array().unwrap().iter().map(|part| part[1].as_str().unwrap()).collect()
-}
-
-/// The one conversation of a view.
-pub async fn only(app: &App, person: &Person, place: &str, view: &str) -> String {
-    let rows = queue(app, person, place, view).await;
-    assert_eq!(rows.len(), 1, "{rows:?}");
-    rows[0]["id"].as_str().unwrap().to_owned()
-}
-
-pub async fn read(app: &App, person: &Person, place: &str, conversation: &str) -> Value {
-    ok(app, person, place, &format!("{DESK}/read_conversation"), &[("conversation", conversation)]).await
-}
-
-/// An answer to all that there is, unless `seen` says what its writer had before them.
-pub async fn answer(
-    app: &App,
-    person: &Person,
-    place: &str,
-    conversation: &str,
-    text: &str,
-    seen: Option<i64>,
-) -> Answer {
-    let seen = match seen {
-        Some(seen) => seen,
-        None => read(app, person, place, conversation).await["seen"].as_i64().unwrap(),
-    };
-    let (client, seen) = (Uuid::new_v4().to_string(), seen.to_string());
-    let fields = [("conversation", conversation), ("client", &client), ("text", text), ("seen", &seen)];
-    at(app, person, place, &format!("{DESK}/answer_conversation"), &fields).await
-}
-
-async fn note(app: &App, person: &Person, place: &str, conversation: &str, text: &str) {
-    let client = Uuid::new_v4().to_string();
-    let fields = [("conversation", conversation), ("client", &client), ("text", text), ("note", "true")];
-    ok(app, person, place, &format!("{DESK}/answer_conversation"), &fields).await;
-}
-
-pub async fn take(app: &App, person: &Person, place: &str, conversation: &str) -> Answer {
-    at(app, person, place, &format!("{DESK}/take_conversation"), &[("conversation", conversation)]).await
-}
-
-/// Takes the next one, as a request of that id.
-pub async fn take_next(app: &App, person: &Person, place: &str, client: &str) -> Answer {
-    at(app, person, place, &format!("{DESK}/take_next"), &[("place", place), ("client", client)]).await
-}
-
-/// The next one, which there is.
-pub async fn next(app: &App, person: &Person, place: &str) -> String {
-    let answer = take_next(app, person, place, &Uuid::new_v4().to_string()).await;
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    answer.json().as_str().unwrap().to_owned()
-}
-
-pub async fn set(app: &App, person: &Person, place: &str, conversation: &str, status: &str) -> Answer {
-    let seen = read(app, person, place, conversation).await["seen"].to_string();
-    let fields = [("conversation", conversation), ("status", status), ("seen", &seen)];
-    at(app, person, place, &format!("{DESK}/set_conversation"), &fields).await
-}
-
-async fn behind(app: &App, sql: &'static str) {
-    app.db.superuser().await.execute(sql).await.unwrap();
-}
 
 #[tokio::test]
 async fn a_customer_asks_an_agent_takes_it_they_talk_and_it_is_resolved_and_opened_again() {
@@ -232,90 +102,6 @@ async fn zero_leak_a_member_lists_and_reads_the_conversations_of_their_own_works
         }
         assert_eq!(told[0], told[1], "{function}");
     }
-}
-
-#[tokio::test]
-async fn a_visitor_reads_one_conversation_and_never_a_note_a_line_of_the_staff_or_somebody_elses() {
-    let app = App::new().await;
-    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
-    let (vi, wim) = (Visitor::new(&app, &key).await, Visitor::new(&app, &key).await);
-    vi.say(&app, "of Vi").await;
-    let id = only(&app, &ada, &place, "open").await;
-    wim.say(&app, "of Wim").await;
-    note(&app, &ada, &place, &id, "between us").await;
-    answer(&app, &ada, &place, &id, "to Vi", None).await;
-    assert_eq!(vi.reads(&app).await, ["of Vi", "to Vi"]);
-    assert_eq!(wim.reads(&app).await, ["of Wim"]);
-    let own = vi.own(&app).await.to_string();
-    for hidden in ["between us", "took this", "of Wim", "ada@example.org", &place] {
-        assert!(!own.contains(hidden), "{hidden} in {own}");
-    }
-    assert!(own.contains("\"seq\":0"), "a gap would tell of a note");
-    // Every door of the staff and of people is shut, and so is the visitor's without a token.
-    for function in [
-        "conversations/server_fns/list_conversations",
-        "workspaces/server_fns/list_places",
-        "threads/server_fns/list_threads",
-    ] {
-        assert_eq!(vi.call(&app, function, &[]).await.status, StatusCode::UNAUTHORIZED, "{function}");
-    }
-    let stranger = Visitor("visitor.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".into());
-    assert_eq!(stranger.call(&app, "widget/server_fns/read_own", &[]).await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(stranger.say_as(&app, &Uuid::new_v4().to_string(), "x").await.status, StatusCode::UNAUTHORIZED);
-    let nobody = app.call(None, "widget/server_fns/begin_visit", &[("key", "no such key")]).await;
-    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
-    // In the visitor's own lane too: what is granted, and no more.
-    let hash: Vec<u8> = sqlx::query_scalar(
-        "select v.token_hash from app.visitors v join app.conversations t on t.visitor_id = v.id where t.id = $1",
-    )
-    .bind(id.parse::<Uuid>().unwrap())
-    .fetch_one(&mut app.db.superuser().await)
-    .await
-    .unwrap();
-    for (statement, code) in [
-        ("select claimed_by from app.conversations", "42501"),
-        ("select customer_email from app.conversations", "42501"),
-        ("select author_id from app.conversation_messages", "42501"),
-        ("select from app.visitors", "42501"),
-        ("select from app.agents", "42501"),
-        ("select from app.workspace_members", "42501"),
-        ("select from app.users", "42501"),
-        ("select from app.threads", "42501"),
-        ("update app.conversations set status = 'resolved', resolved_at = now(), waiting_since = null", "P0403"),
-        ("update app.conversations set claimed_by = null", "42501"),
-        ("delete from app.conversation_messages", "42501"),
-        ("select app.take_next(gen_random_uuid())", "42501"),
-    ] {
-        let mut lane = app.state.lanes.visitor(&hash).await.unwrap();
-        let refused = lane.conn().execute(statement).await.expect_err(statement);
-        assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some(code), "{statement}");
-    }
-}
-
-#[tokio::test]
-async fn whoever_is_blocked_or_whose_desk_has_gone_is_out_at_once() {
-    let app = App::new().await;
-    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
-    let (vi, wim) = (Visitor::new(&app, &key).await, Visitor::new(&app, &key).await);
-    vi.say(&app, "rude").await;
-    let id = only(&app, &ada, &place, "open").await;
-    ok(&app, &ada, &place, &format!("{DESK}/block_customer"), &[("conversation", &id), ("blocked", "true")]).await;
-    // Not as somebody whom nobody knows any more: that one may begin anew.
-    assert_eq!(vi.say_as(&app, &Uuid::new_v4().to_string(), "again").await.status, StatusCode::FORBIDDEN);
-    assert_eq!(vi.call(&app, "widget/server_fns/read_own", &[]).await.status, StatusCode::FORBIDDEN);
-    ok(&app, &ada, &place, &format!("{DESK}/block_customer"), &[("conversation", &id), ("blocked", "false")]).await;
-    assert_eq!(vi.reads(&app).await, ["rude"]);
-    wim.say(&app, "hello").await;
-    ok(&app, &ada, &place, "workspaces/server_fns/delete_workspace", &[("name", "Acme")]).await;
-    // Not as somebody whom nobody knows: they find their conversation again when the workspace comes back.
-    assert_eq!(wim.call(&app, "widget/server_fns/read_own", &[]).await.status, StatusCode::NOT_FOUND);
-    let gone = app.call(None, "widget/server_fns/begin_visit", &[("key", &key)]).await;
-    assert_eq!(gone.status, StatusCode::NOT_FOUND);
-    // What customers said is not swept away with it.
-    behind(&app, "update app.workspaces set deleted_at = now() - interval '40 days' where deleted_at is not null")
-        .await;
-    moat::server::jobs::sweep_workspaces(&app.state).await.unwrap();
-    assert_eq!(app.count("select count(*) from app.conversations").await, 2);
 }
 
 #[tokio::test]
@@ -494,7 +280,7 @@ async fn members_read_and_note_agents_answer_and_nobody_becomes_one_by_themselve
         ("put_agent", vec![("member", bobs.as_str())]),
         ("remove_agent", vec![("member", place.as_str())]),
         ("set_desk", vec![("name", "Mine")]),
-        ("make_widget_key", vec![("name", "mine")]),
+        ("put_widget_key", vec![("name", "mine")]),
     ] {
         let refused = at(&app, &bob, &bobs, &format!("desks/server_fns/{function}"), &fields).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{function}: {}", refused.body);
@@ -755,31 +541,6 @@ async fn what_ends_somebodys_hearing_comes_before_what_was_committed_after_it() 
 }
 
 #[tokio::test]
-async fn an_event_stream_of_a_visitor_tells_that_something_happened_and_ends_when_they_are_blocked() {
-    let app = App::new().await;
-    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
-    let (vi, wim) = (Visitor::new(&app, &key).await, Visitor::new(&app, &key).await);
-    let stream = async |who: &Visitor| {
-        let request = Request::get("/widget-live").header(header::AUTHORIZATION, format!("Bearer {}", who.0));
-        app.open(request.body(Body::empty()).unwrap()).await
-    };
-    assert_eq!(stream(&vi).await.status(), StatusCode::NOT_FOUND, "there is nothing to hear yet");
-    vi.say(&app, "hello").await;
-    wim.say(&app, "hello too").await;
-    app.state.hub.sequence().await.unwrap();
-    let mut hers = Feed::of(stream(&vi).await);
-    assert_eq!(hers.line().await.as_deref(), Some("begun"));
-    let id = queue(&app, &ada, &place, "waiting").await[0]["id"].as_str().unwrap().to_owned();
-    answer(&app, &ada, &place, &id, "yes?", None).await;
-    assert_eq!(hers.line().await.as_deref(), Some("changed"));
-    ok(&app, &ada, &place, &format!("{DESK}/block_customer"), &[("conversation", &id), ("blocked", "true")]).await;
-    while let Some(line) = hers.line().await {
-        assert_eq!(line, "changed");
-    }
-    assert_eq!(stream(&vi).await.status(), StatusCode::FORBIDDEN);
-}
-
-#[tokio::test]
 async fn the_conversations_keys_do_as_they_should_when_what_they_point_to_goes() {
     let db = Db::new().await;
     let mut conn = db.superuser().await;
@@ -890,92 +651,4 @@ async fn the_pages_of_the_desk_work_without_a_script_and_give_back_what_was_not_
     let hers = app.send(request).await;
     assert!(hers.body.contains("a whole thought") && hers.body.contains("Ada is answering"), "{}", hers.body);
     assert_eq!(app.page(None, "/widget/nothing").await.status, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn a_widget_is_shown_by_the_pages_that_its_key_names_and_everything_else_by_none() {
-    let app = App::new().await;
-    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
-    let fields = [("name", "other"), ("origins", "https://www.example.org")];
-    ok(&app, &ada, &place, "desks/server_fns/make_widget_key", &fields).await;
-    let desk = ok(&app, &ada, &place, "desks/server_fns/read_desk", &[]).await;
-    let named = desk["keys"][1]["key"].as_str().unwrap();
-    let framed = async |path: &str| {
-        let page = app.page(Some(&ada), path).await;
-        let policy = page.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-        (
-            policy.split("frame-ancestors ").nth(1).unwrap().to_owned(),
-            page.headers.contains_key(header::X_FRAME_OPTIONS),
-        )
-    };
-    assert_eq!(framed(&format!("/widget/{key}")).await, ("*".to_owned(), false));
-    assert_eq!(framed(&format!("/widget/{named}")).await, ("'self' https://www.example.org".to_owned(), false));
-    assert_eq!(framed("/widget/nothing").await, ("*".to_owned(), false), "it says that there is nothing, in the frame");
-    assert_eq!(framed(&format!("/w/{place}/desk")).await, ("'none'".to_owned(), true));
-    for wrong in ["https://a.example;script-src *", "*", "https://a.example/x"] {
-        let refused =
-            at(&app, &ada, &place, "desks/server_fns/make_widget_key", &[("name", "x"), ("origins", wrong)]).await;
-        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
-    }
-    let script = app.page(None, "/widget.js").await;
-    assert_eq!(script.headers["cross-origin-resource-policy"], "cross-origin");
-    assert_eq!(app.page(None, "/desk.js").await.headers["cross-origin-resource-policy"], "same-origin");
-}
-
-/// The stream of somebody who has a desk open.
-struct Feed {
-    body: axum::body::BodyDataStream,
-    rest: String,
-    heard: String,
-}
-
-impl Feed {
-    async fn open(app: &App, who: &Person, place: &str) -> Self {
-        let request = Request::get(format!("/live?desks={place}.0")).header(header::COOKIE, who.cookie());
-        let response = app.open(request.body(Body::empty()).unwrap()).await;
-        let mut feed = Self::of(response);
-        // What had happened before is told first: a word of the caller's own says that it is over.
-        feed.heard.clear();
-        feed
-    }
-
-    fn of(response: axum::response::Response) -> Self {
-        assert_eq!(response.status(), 200);
-        Self { body: response.into_body().into_data_stream(), rest: String::new(), heard: String::new() }
-    }
-
-    /// The data of the next event; `None` when there is no more.
-    async fn line(&mut self) -> Option<String> {
-        use futures::StreamExt;
-        let deadline = tokio::time::Instant::now() + crate::harness::DEADLINE;
-        loop {
-            if let Some((event, rest)) = self.rest.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.rest = rest;
-                if event.starts_with("event: alive") {
-                    continue;
-                }
-                if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
-                    self.heard.push_str(data);
-                    return Some(data.to_owned());
-                }
-                continue;
-            }
-            let piece = tokio::time::timeout_at(deadline, self.body.next()).await.expect("an event")?;
-            self.rest.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
-        }
-    }
-
-    async fn next(&mut self) -> Value {
-        serde_json::from_str(&self.line().await.expect("the stream goes on")).unwrap()
-    }
-
-    async fn until(&mut self, kind: &str) -> Value {
-        loop {
-            let told = self.next().await;
-            if told["event"]["kind"] == kind {
-                return told;
-            }
-        }
-    }
 }

@@ -8,7 +8,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    conversations::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
+    desk::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };

@@ -15,7 +15,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    conversations::{Desk, Visitor, agent, desk},
+    desk::{Desk, Visitor, agent, desk},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::Executor;
 
 use crate::{
-    conversations::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said},
+    desk::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };

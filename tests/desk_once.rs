@@ -8,7 +8,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    conversations::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said, set, take, take_next},
+    desk::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said, set, take, take_next},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };

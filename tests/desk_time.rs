@@ -9,7 +9,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    conversations::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
+    desk::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
     harness::{Answer, App, Db, Person},
     workspaces::{at, join, ok},
 };

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod desk;
 mod harness;
 
 mod accounts;
@@ -40,4 +41,5 @@ mod tenants;
 mod threads;
 mod transfer;
 mod tree;
+mod widget;
 mod workspaces;

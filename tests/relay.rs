@@ -17,7 +17,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    conversations::{Desk, answer, desk, only, queue, read, said},
+    desk::{Desk, answer, desk, only, queue, read, said},
     harness::{Answer, App},
     workspaces::{at, join, ok},
 };
@@ -198,7 +198,7 @@ async fn answers_go_out_signed_in_order_and_again_until_they_are_taken_or_given_
     send::all(&app.state).await.unwrap();
     assert_eq!(app.count("select count(*) from app.deliveries where why = 'Answered with status 302.'").await, 1);
     // Of a customer on a page of the workspace's, nothing goes out.
-    let vi = crate::conversations::Visitor::new(&app, &it.key).await;
+    let vi = crate::desk::Visitor::new(&app, &it.key).await;
     vi.say(&app, "from the page").await;
     let before = app.count("select count(*) from app.deliveries").await;
     let web = only(&app, &it.ada, &it.place, "waiting").await;

@@ -137,7 +137,7 @@ fn nothing_is_lost_doubled_out_of_order_or_had_by_two_while_servers_and_the_data
         let place = place.as_str().unwrap().to_owned();
         let owner = [("cookie", ada.as_str()), ("x-moat-place", place.as_str())];
         client.ok(&owner, "desks/server_fns/set_desk", &[("name", "Storm")]).await;
-        client.ok(&owner, "desks/server_fns/make_widget_key", &[("name", "page")]).await;
+        client.ok(&owner, "desks/server_fns/put_widget_key", &[("name", "page")]).await;
         let mut places = Vec::new();
         let mut conn = PgConnection::connect(&url).await.unwrap();
         for n in 0..AGENTS {
@@ -270,7 +270,7 @@ async fn staff(client: &Client, servers: &[Server; 2], url: &str, many: usize) -
     let place = place.as_str().unwrap().to_owned();
     let owner = [("cookie", ada.as_str()), ("x-moat-place", place.as_str())];
     client.ok(&owner, "desks/server_fns/set_desk", &[("name", "Storm")]).await;
-    client.ok(&owner, "desks/server_fns/make_widget_key", &[("name", "page")]).await;
+    client.ok(&owner, "desks/server_fns/put_widget_key", &[("name", "page")]).await;
     let mut agents = Vec::new();
     let mut conn = PgConnection::connect(url).await.unwrap();
     for n in 0..many {

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::use_params_map;
+use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::{
     model::{Article, ArticleRow},
@@ -12,7 +12,7 @@ use crate::{
     error::AppError,
     types::ArticleId,
     ui::{
-        form::{Field, FormError, Paragraph, form_back},
+        form::{Done, Field, FormError, Paragraph, form_back},
         notice::Failed,
     },
     workspaces::page::{place, with_workspace},
@@ -95,6 +95,7 @@ fn line(row: ArticleRow, here: &str, manages: bool, first: bool, last: bool) -> 
 pub fn ArticlePage() -> impl IntoView {
     let (saved, refused) = (form_back(&["change-article"]), form_back(&["delete-article"]).and_then(|b| b.error));
     let id = article();
+    let done = use_query_map().with_untracked(|query| query.get("done")).as_deref() == Some("change-article");
     with_workspace("Help articles", move |workspace| {
         let (place, manages) = (place(), workspace.role.manages());
         view! {
@@ -128,7 +129,12 @@ pub fn ArticlePage() -> impl IntoView {
                     let (title, body) = (typed("title", title), typed("body", body));
                     let is_on = saved.as_ref().map_or(published, |b| !b.typed("published").is_empty());
                     let error = saved.and_then(|b| b.error);
+                    let told = match published {
+                        true => "Saved. Customers and the assistant read it so from now on.",
+                        false => "Saved as a draft: nobody but the team reads it.",
+                    };
                     view! {
+                        <Done what=Some(told).filter(|_| done && error.is_none())/>
                         <form method="post" action=format!("{here}?do=change-article")>
                             <FormError error=error.clone() fields=&["title", "body"]/>
                             <input type="hidden" name="article" value=id.to_string()/>

@@ -12,18 +12,18 @@ use crate::{
     error::AppError,
     replies::page::Replies,
     targets::page::TargetsForm,
-    types::MemberId,
+    types::{KeyId, MemberId},
     ui::{
         form::{Done, Field, FormBack, FormError, NotRemoved, Paragraph, form_back},
         notice::Failed,
+        raw_text::raw_text,
     },
     workspaces::page::{place, with_workspace},
 };
 
 #[component]
 pub fn SetUp() -> impl IntoView {
-    let (saying, adding, keyed) =
-        (form_back(&["set-desk"]), form_back(&["put-agent"]), form_back(&["make-widget-key"]));
+    let (saying, adding, keyed) = (form_back(&["set-desk"]), form_back(&["put-agent"]), form_back(&["put-widget-key"]));
     let (bot, replies) = (form_back(&["set-bot"]), form_back(&["put-reply"]));
     let query = use_query_map();
     let asked = |name: &str| query.with_untracked(|query| query.get(name)).unwrap_or_default();
@@ -69,7 +69,7 @@ fn Parts(
             let part = match what {
                 "set-desk" => "said",
                 "put-agent" | "remove-agent" => "agents",
-                "make-widget-key" | "remove-widget-key" => "pages",
+                "put-widget-key" | "remove-widget-key" => "pages",
                 "set-bot" => "assistant",
                 "put-reply" | "remove-reply" => "replies",
                 _ => "targets",
@@ -79,7 +79,7 @@ fn Parts(
     };
     let told =
         move |forms: &[(&str, &'static str)]| forms.iter().find(|(form, _)| *form == done).map(|(_, says)| *says);
-    let keys_told = told(&[("make-widget-key", "Added. Its line is below."), ("remove-widget-key", "Removed.")]);
+    let keys_told = told(&[("put-widget-key", "Saved. Its line is below."), ("remove-widget-key", "Removed.")]);
     let agents_told = told(&[("put-agent", "Saved."), ("remove-agent", "Removed.")]);
     let replies_told = told(&[("put-reply", "Kept."), ("remove-reply", "Removed.")]);
     let (bot_told, targets_told) = (told(&[("set-bot", "Saved.")]), told(&[("set-targets", "Saved.")]));
@@ -219,12 +219,20 @@ fn Keys(
     told: Option<&'static str>,
     action: impl Fn(&str) -> String + Clone + Send + 'static,
 ) -> impl IntoView {
+    // What was refused stands in the row that it is about, or at the form for a new one.
+    let whose = |key: &KeyId| back.as_ref().filter(|b| b.typed("key") == key.to_string()).cloned();
+    let rows: Vec<_> = keys.into_iter().map(|k| (whose(&k.id), k)).collect();
+    let back = back.filter(|_| rows.iter().all(|(back, _)| back.is_none()));
     let typed = |field: &str| back.as_ref().map(|b| b.typed(field)).unwrap_or_default();
     let (name, origins) = (typed("name"), typed("origins"));
     let error = back.as_ref().and_then(|b| b.error.clone());
-    let make = action("make-widget-key");
-    let key = move |k: WidgetKey| {
+    let (make, change) = (action("put-widget-key"), action("put-widget-key"));
+    let key = move |(back, k): (Option<FormBack>, WidgetKey)| {
         let WidgetKey { id, key, name, origins } = k;
+        let typed = |field: &str, now: String| back.as_ref().map_or(now, |b| b.typed(field));
+        let (called, pages) = (typed("name", name.clone()), typed("origins", origins.join("\n")));
+        let open = back.is_some();
+        let error = back.and_then(|b| b.error);
         let on =
             if origins.is_empty() { "Any page may show it.".to_owned() } else { format!("On {}.", origins.join(", ")) };
         view! {
@@ -235,6 +243,20 @@ fn Keys(
                     <p class="quiet">"Put this line at the end of the page:"</p>
                     <p><code class="snippet">{format!("<script src=\"{origin}/widget.js\" data-key=\"{key}\" async></script>")}</code></p>
                 </div>
+                <details class="sure" open=open>
+                    <summary class="button" aria-label=format!("Change {name}")>"Change"</summary>
+                    <form method="post" action=change.clone()>
+                        <FormError error fields=&[]/>
+                        <input type="hidden" name="key" value=id.to_string()/>
+                        <div class="field"><label for=format!("page-{id}")>"What you call it"</label><input id=format!("page-{id}") name="name" maxlength="80" required value=called/></div>
+                        <div class="field">
+                            <label for=format!("origins-{id}")>"Addresses"</label>
+                            <textarea id=format!("origins-{id}") name="origins" rows="2" aria-describedby=format!("origins-{id}-hint")>{raw_text()(&pages)}</textarea>
+                            <p class="field-note" id=format!("origins-{id}-hint")>"One below the other. Empty: any page may show it."</p>
+                        </div>
+                        <button type="submit" class="button primary">"Save"</button>
+                    </form>
+                </details>
                 <details class="sure">
                     <summary class="button danger" aria-label=format!("Remove {name}")>"Remove"</summary>
                     <form method="post" action=action("remove-widget-key")>
@@ -251,7 +273,7 @@ fn Keys(
             <h2>"Your web pages"</h2>
             <Done what=told/>
             <NotRemoved form="remove-widget-key"/>
-            <ul class="facts">{keys.into_iter().map(key).collect_view()}</ul>
+            <ul class="facts">{rows.into_iter().map(key).collect_view()}</ul>
             <form method="post" action=make>
                 <FormError error=error.clone() fields=&["name", "origins"]/>
                 <Field name="name" id="key-name" label="Page" value=name hint="What you call it: our shop, the help pages." error=error.clone()/>

@@ -60,15 +60,20 @@ pub async fn remove_agent(member: MemberId) -> Result<(), AppError> {
     lane.commit().await
 }
 
-/// A key for a web page. `origins`: the addresses that may show the widget, one below the other; none for any.
+/// A key for a web page, or another name and other addresses for the one that is kept. `origins`: the addresses that may show the widget,
+/// one below the other; none for any.
 #[server]
-pub async fn make_widget_key(name: String, #[server(default)] origins: String) -> Result<(), AppError> {
+pub async fn put_widget_key(
+    key: Option<KeyId>,
+    name: String,
+    #[server(default)] origins: String,
+) -> Result<(), AppError> {
     use super::{model, sql};
     use crate::server::lanes;
     let (name, origins) = (model::name(&name)?, model::origins(&origins)?);
     let mut lane = lanes::changing().await?;
     crate::workspaces::sql::managed(&mut lane).await?;
-    sql::make_key(&mut lane, &name, &origins).await?;
+    sql::put_key(&mut lane, key, &name, &origins).await?;
     lane.commit().await
 }
 

@@ -86,13 +86,14 @@ pub async fn remove_agent(lane: &mut UserLane, member: MemberId) -> Result<(), A
     if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
 }
 
-pub async fn make_key(lane: &mut UserLane, name: &str, origins: &[String]) -> Result<(), AppError> {
-    sqlx::query("insert into app.widget_keys (name, origins) values ($1, $2)")
-        .bind(name)
-        .bind(origins)
-        .execute(lane.conn())
-        .await?;
-    Ok(())
+/// A new key for a web page, or what is kept with one.
+pub async fn put_key(lane: &mut UserLane, key: Option<KeyId>, name: &str, origins: &[String]) -> Result<(), AppError> {
+    let text = match key {
+        Some(_) => "update app.widget_keys set name = $1, origins = $2 where id = $3",
+        None => "insert into app.widget_keys (name, origins) select $1, $2 where $3::uuid is null",
+    };
+    let done = sqlx::query(text).bind(name).bind(origins).bind(key).execute(lane.conn()).await?;
+    if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
 }
 
 pub async fn remove_key(lane: &mut UserLane, key: KeyId) -> Result<(), AppError> {

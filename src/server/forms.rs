@@ -91,7 +91,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ("set-desk", "/api/moat/desks/server_fns/set_desk"),
     ("put-agent", "/api/moat/desks/server_fns/put_agent"),
     ("remove-agent", "/api/moat/desks/server_fns/remove_agent"),
-    ("make-widget-key", "/api/moat/desks/server_fns/make_widget_key"),
+    ("put-widget-key", "/api/moat/desks/server_fns/put_widget_key"),
     ("remove-widget-key", "/api/moat/desks/server_fns/remove_widget_key"),
     ("name-customer", "/api/moat/conversations/server_fns/name_customer"),
     ("describe-conversation", "/api/moat/conversations/server_fns/describe_conversation"),
@@ -131,12 +131,13 @@ const TOLD: &[&str] = &[
     "set-desk",
     "put-agent",
     "remove-agent",
-    "make-widget-key",
+    "put-widget-key",
     "remove-widget-key",
     "set-bot",
     "put-reply",
     "remove-reply",
     "set-targets",
+    "change-article",
 ];
 
 /// Says that a script sends the form and stays on the page.
