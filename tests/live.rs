@@ -248,6 +248,9 @@ async fn a_session_that_ends_hears_nothing_that_comes_after_and_another_one_does
     };
     let (mut ending, mut staying) =
         (Stream::open(&app, &ada, None, None).await, Stream::open(&app, &other, None, None).await);
+    // What was told in time and not read yet is not read any more either.
+    ask(&app, &other, "before the end").await;
+    staying.until("answer.ended").await;
     assert_eq!(app.call(Some(&ada), "accounts/server_fns/sign_out", &[]).await.status, 200);
     let thread = ask(&app, &other, "after the end").await;
     let heard = staying.until("message.posted").await;

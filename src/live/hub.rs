@@ -425,3 +425,44 @@ pub fn event_json(kind: &str, payload: serde_json::Value) -> Arc<str> {
     }
     event.to_string().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::AtomicUsize,
+        task::{Wake, Waker},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_the_next_event_is_woken_by_the_end_and_hears_what_was_told_in_time() {
+        let (send, events) = mpsc::channel(QUEUE);
+        let (missed, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        let line = Arc::new(Line { session: None, send, missed, over, waits: AtomicWaker::new() });
+        let mut subscription = Subscription { events, line: line.clone() };
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(subscription.poll_next(&mut cx).is_pending());
+        let listener = Listener { topic: 0, place: None, ends_with: false, line: line.clone() };
+        assert!(listener.pass(1, &Arc::from("{}")));
+        assert_eq!(woken.0.load(Ordering::Acquire), 1);
+        assert!(matches!(subscription.poll_next(&mut cx), Poll::Ready(Some(Item { pos: 1, .. }))));
+        assert!(subscription.poll_next(&mut cx).is_pending());
+        line.end();
+        assert_eq!(woken.0.load(Ordering::Acquire), 2);
+        assert!(subscription.is_cut());
+        assert!(matches!(subscription.poll_next(&mut cx), Poll::Ready(None)));
+        assert!(!listener.pass(2, &Arc::from("{}")), "nothing more");
+    }
+}
