@@ -5,14 +5,13 @@ use super::model::{Bot, Source};
 use crate::{
     error::AppError,
     server::lanes::{ServiceLane, UserLane},
-    types::{ConversationId, ConversationRole, UserId, WorkspaceId},
+    types::{ConversationId, ConversationRole, UserId},
 };
 
 /// A turn that is owed, and all that it needs.
 #[derive(Debug)]
 pub struct Owed {
     pub conversation: ConversationId,
-    pub workspace: WorkspaceId,
     /// The newest message that this answers.
     pub seq: i64,
     /// The first time is 1.
@@ -34,7 +33,6 @@ pub struct Owed {
 pub async fn take(lane: &mut ServiceLane, lease: Uuid) -> Result<Option<Owed>, AppError> {
     type Row = (
         Option<ConversationId>,
-        Option<WorkspaceId>,
         Option<i64>,
         Option<i32>,
         Option<UserId>,
@@ -44,16 +42,15 @@ pub async fn take(lane: &mut ServiceLane, lease: Uuid) -> Result<Option<Owed>, A
         Option<sqlx::types::Json<Vec<(ConversationRole, String)>>>,
         Option<sqlx::types::Json<Vec<(Uuid, String, String)>>>,
     );
-    let (conversation, workspace, seq, tries, bot, is_on, desk, words, history, articles): Row = sqlx::query_as(
-        "select conversation, workspace, seq, tries, bot, is_on, desk, words, history, articles from app.take_bot_turn($1)",
+    let (conversation, seq, tries, bot, is_on, desk, words, history, articles): Row = sqlx::query_as(
+        "select conversation, seq, tries, bot, is_on, desk, words, history, articles from app.take_bot_turn($1)",
     )
     .bind(lease)
     .fetch_one(lane.conn())
     .await?;
-    let (Some(conversation), Some(workspace)) = (conversation, workspace) else { return Ok(None) };
+    let Some(conversation) = conversation else { return Ok(None) };
     Ok(Some(Owed {
         conversation,
-        workspace,
         seq: seq.unwrap_or_default(),
         tries: tries.unwrap_or_default(),
         bot: bot.unwrap_or(UserId(Uuid::nil())),

@@ -75,57 +75,44 @@ impl RefreshToken {
     }
 }
 
-/// What opens a visitor's conversation, as their page sends it.
-pub struct VisitorToken(RefreshToken);
+/// A token that somebody sends as a bearer and that opens one thing: a word tells it from a JWT and from the others, and its hash is stored.
+macro_rules! bearer {
+    ($(#[$doc:meta])* $name:ident, $mark:literal) => {
+        $(#[$doc])*
+        pub struct $name(RefreshToken);
 
-impl VisitorToken {
-    /// Tells it from a JWT.
-    const MARK: &str = "visitor.";
+        impl $name {
+            pub fn fresh() -> Result<Self, NoRandomness> {
+                Ok(Self(RefreshToken::fresh()?))
+            }
 
-    pub fn fresh() -> Result<Self, NoRandomness> {
-        Ok(Self(RefreshToken::fresh()?))
-    }
+            /// `None` for anything that can't be one.
+            pub fn parse(bearer: &str) -> Option<Self> {
+                RefreshToken::parse(bearer.strip_prefix($mark)?).map(Self)
+            }
 
-    /// `None` for anything that can't be one.
-    pub fn parse(bearer: &str) -> Option<Self> {
-        RefreshToken::parse(bearer.strip_prefix(Self::MARK)?).map(Self)
-    }
+            pub fn as_bearer(&self) -> String {
+                format!("{}{}", $mark, self.0.as_str())
+            }
 
-    pub fn as_bearer(&self) -> String {
-        format!("{}{}", Self::MARK, self.0.as_str())
-    }
-
-    /// What is stored.
-    pub fn hash(&self) -> Vec<u8> {
-        self.0.hash()
-    }
+            /// What is stored.
+            pub fn hash(&self) -> Vec<u8> {
+                self.0.hash()
+            }
+        }
+    };
 }
 
-/// What a workspace's program shows that brings customers' words.
-pub struct RelayToken(RefreshToken);
-
-impl RelayToken {
-    /// Tells it from a JWT and from a visitor's.
-    const MARK: &str = "relay.";
-
-    pub fn fresh() -> Result<Self, NoRandomness> {
-        Ok(Self(RefreshToken::fresh()?))
-    }
-
-    /// `None` for anything that can't be one.
-    pub fn parse(bearer: &str) -> Option<Self> {
-        RefreshToken::parse(bearer.strip_prefix(Self::MARK)?).map(Self)
-    }
-
-    pub fn as_bearer(&self) -> String {
-        format!("{}{}", Self::MARK, self.0.as_str())
-    }
-
-    /// What is stored.
-    pub fn hash(&self) -> Vec<u8> {
-        self.0.hash()
-    }
-}
+bearer!(
+    /// What opens a visitor's conversation, as their page sends it.
+    VisitorToken,
+    "visitor."
+);
+bearer!(
+    /// What a workspace's program shows that brings customers' words.
+    RelayToken,
+    "relay."
+);
 
 /// Six digits.
 pub fn fresh_code() -> Result<String, NoRandomness> {
