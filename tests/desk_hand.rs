@@ -295,13 +295,20 @@ async fn a_saved_reply_that_was_undone_can_be_said_after_all_and_a_second_agent_
     };
     let (hers, his) = (shown(&ada, &place).await, shown(&bob, &bobs).await);
     assert_eq!(run(&ada, &place, &hers).await.status, StatusCode::OK);
-    let later = read(&app, &ada, &place, &id).await["later"].clone();
-    let answer = later[0]["id"].as_str().unwrap();
-    ok(&app, &ada, &place, "later/server_fns/take_back", &[("answer", answer)]).await;
+    let undo = async || {
+        let later = read(&app, &ada, &place, &id).await["later"].clone();
+        let answer = [("answer", later[0]["id"].as_str().unwrap())];
+        ok(&app, &ada, &place, "later/server_fns/take_back", &answer).await;
+    };
+    undo().await;
     let waits = async || read(&app, &ada, &place, &id).await["later"].as_array().unwrap().len();
     // A late copy of the first click says nothing, and a click on what is shown now does.
     assert_eq!(run(&ada, &place, &hers).await.status, StatusCode::OK);
     assert_eq!(waits().await, 0);
+    assert_eq!(run(&ada, &place, &shown(&ada, &place).await).await.status, StatusCode::OK);
+    assert_eq!(waits().await, 1);
+    // As often as it is undone, though nothing else was said.
+    undo().await;
     assert_eq!(run(&ada, &place, &shown(&ada, &place).await).await.status, StatusCode::OK);
     assert_eq!(waits().await, 1);
     let late = run(&bob, &bobs, &his).await;
