@@ -1,11 +1,17 @@
 -- Why: the next one is taken once however often the request arrives; what was put off comes back to whoever put it off; two talks that
 -- are joined become one for the staff, and their customer is told so; whoever leaves a page looks at it no longer.
 
-alter table app.conversations add column kept_for uuid,
-  add foreign key (kept_for, workspace_id) references app.workspace_members (user_id, workspace_id) on delete set null (kept_for);
+-- No foreign key: it would be checked again by whoever writes a talk twice, who then waits for somebody's membership with the talk in hand.
+-- It goes with the agent.
+alter table app.conversations add column kept_for uuid;
 create index conversations_kept_for on app.conversations (kept_for, workspace_id) where kept_for is not null;
-comment on column app.conversations.kept_for is 'who put it off, and has it again once it waits, if they are there and have room';
+comment on column app.conversations.kept_for is 'the agent who put it off, and has it again once it waits, if they are there and have room';
 grant update (kept_for) on app.conversations to authenticated;
+grant update (kept_for) on app.conversations to moat_definer;
+-- What was opened again is joined no more.
+alter table app.conversations no force row level security;
+update app.conversations set merged_into = null where merged_into is not null and status <> 'resolved';
+alter table app.conversations force row level security;
 
 alter table app.desks add column retargeted_at timestamptz;
 comment on column app.desks.retargeted_at is 'when its targets, hours or zone were changed last';
@@ -26,7 +32,16 @@ begin
   new.kept_for := null;
   return new;
 end $$;
--- After the guard, whose word on who has it stands.
+-- Whoever writes in a talk that was joined to another opens it: the staff goes on here as well.
+create function app.part_again() returns trigger
+language plpgsql volatile set search_path = '' as $$
+begin
+  new.merged_into := null;
+  return new;
+end $$;
+-- Both after the guard, whose word on the status stands.
+create trigger part_again before update on app.conversations for each row
+  when (new.merged_into is not null and new.status <> 'resolved') execute function app.part_again();
 create trigger release_keeper before update on app.conversations for each row
   when (new.kept_for is not null and new.status not in ('snoozed', 'waiting')) execute function app.release_keeper();
 
@@ -96,7 +111,16 @@ begin
   return true;
 end $$;
 
--- As before, by the one way in which anything is given.
+-- As before, and nothing comes back to somebody who answers no more.
+create or replace function app.give_back() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  update app.conversations t set claimed_by = null where t.claimed_by = old.user_id and t.workspace_id = old.workspace_id;
+  update app.conversations t set kept_for = null where t.kept_for = old.user_id and t.workspace_id = old.workspace_id;
+  return null;
+end $$;
+
+-- As before, by the one way in which anything is given; and not what somebody who is there, with room, has put off: it comes back to them.
 create or replace function app.deal(p_limit int) returns int
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -111,6 +135,9 @@ begin
               where x.workspace_id = d.workspace_id and x.status = 'waiting'
                 and not exists (select from app.later_answers o where o.conversation_id = x.id and o.workspace_id = x.workspace_id
                                   and o.taken_back_at is null)
+                and not exists (select from app.agents k where k.workspace_id = x.workspace_id and k.user_id = x.kept_for
+                                  and k.available and k.here_until > now()
+                                  and (select count(*) from app.conversations c where c.claimed_by = k.user_id and c.workspace_id = k.workspace_id) < k.capacity)
               order by x.priority desc, x.waiting_since, x.id limit p_limit) t
             where d.deals and exists (
                 select from app.agents y join app.users u on u.id = y.user_id and u.status = 'active'
@@ -147,7 +174,9 @@ begin
   perform app.require_reason('sweep');
   for w in select t.id, t.workspace_id, t.kept_for from app.conversations t
              join app.agents a on a.workspace_id = t.workspace_id and a.user_id = t.kept_for and a.available and a.here_until > now()
+             join app.users u on u.id = a.user_id and u.status = 'active'
             where t.status = 'waiting' and t.kept_for is not null
+              and not exists (select from app.workspaces y where y.id = t.workspace_id and y.deleted_at is not null)
               and (select count(*) from app.conversations c where c.claimed_by = a.user_id and c.workspace_id = a.workspace_id) < a.capacity
             order by t.priority desc, t.waiting_since, t.id limit p_limit loop
     if app.give_to(w.id, w.workspace_id, w.kept_for, true) then n := n + 1; end if;
@@ -179,15 +208,17 @@ begin
   return null;
 end $$;
 
--- Whether the visitor's talk was joined to another one of theirs, where the staff goes on.
+-- Whether the visitor's talk was joined to another one, where the staff goes on with it.
 create function app.goes_on_elsewhere() returns boolean
 language sql stable security definer set search_path = '' as $$
-  select exists (select from app.conversations t where t.id = app.visitor_conversation() and t.status = 'resolved' and t.merged_into is not null)
+  select exists (select from app.conversations t join app.conversations o on o.id = t.merged_into and o.workspace_id = t.workspace_id
+                  where t.id = app.visitor_conversation() and t.status = 'resolved' and o.status <> 'resolved')
 $$;
 
 alter function app.sweep_due(int) owner to moat_definer;
 alter function app.give_to(uuid, uuid, uuid, boolean) owner to moat_definer;
 alter function app.deal(int) owner to moat_definer;
+alter function app.give_back() owner to moat_definer;
 alter function app.bring_back(int) owner to moat_definer;
 alter function app.tell_reading() owner to moat_definer;
 alter function app.goes_on_elsewhere() owner to moat_definer;
@@ -213,7 +244,8 @@ begin
     values (p_conversation, p_agent.workspace_id, at, p_client, 'system', '{"text": "took this"}', p_agent.user_id, p_agent.name);
 end $$;
 
--- The one that has waited longest among the most urgent; asked again under the same id, the one that was taken then. NULL: nobody waits.
+-- The one that has waited longest among the most urgent; asked again under the same id, the one that was taken then: within ten minutes,
+-- after which no copy of a request is under way, and a page that somebody comes back to may have its id still. NULL: nobody waits.
 create function app.take_next(p_client uuid) returns uuid
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -221,11 +253,18 @@ declare
   found_one uuid;
 begin
   select m.conversation_id into found_one from app.conversation_messages m
-   where m.client_id = p_client and m.role = 'system' and m.author_id = a.user_id limit 1;
+   where m.client_id = p_client and m.role = 'system' and m.author_id = a.user_id and m.created_at > now() - interval '10 minutes'
+   order by m.created_at desc limit 1;
   if found then return found_one; end if;
   select t.id into found_one from app.conversations t where t.workspace_id = a.workspace_id and t.status = 'waiting'
    order by t.priority desc, t.waiting_since, t.id limit 1 for no key update skip locked;
-  if found_one is not null then perform app.claim(a, found_one, p_client); end if;
+  if found_one is not null then
+    -- In one talk an id stands for one line: it may be that of a claim long ago, or somebody else's.
+    if exists (select from app.conversation_messages m where m.client_id = p_client and m.conversation_id = found_one) then
+      p_client := gen_random_uuid();
+    end if;
+    perform app.claim(a, found_one, p_client);
+  end if;
   return found_one;
 end $$;
 

@@ -561,7 +561,6 @@ async fn the_conversations_keys_do_as_they_should_when_what_they_point_to_goes()
             ("app.conversations", "asked_by,workspace_id", "n(asked_by)"),
             ("app.conversations", "bot_user_id", "n"),
             ("app.conversations", "claimed_by,workspace_id", "n(claimed_by)"),
-            ("app.conversations", "kept_for,workspace_id", "n(kept_for)"),
             ("app.conversations", "merged_into,workspace_id", "n(merged_into)"),
             ("app.conversations", "visitor_id,workspace_id", "n(visitor_id)"),
             ("app.conversations", "workspace_id", "a"),

@@ -49,6 +49,16 @@ async fn asking_again_for_the_next_one_gives_the_one_that_was_taken_then_and_no_
     set(&app, &ada, &place, &taken, "resolved").await;
     assert_eq!(take_next(&app, &ada, &place, &client).await.json(), taken.as_str());
     assert!(queue(&app, &ada, &place, "mine").await.is_empty());
+    // A page that somebody comes back to after a while may have the id still: then it is another one.
+    app.db
+        .superuser()
+        .await
+        .execute("update app.conversation_messages set created_at = created_at - interval '1 h'")
+        .await
+        .unwrap();
+    let later = take_next(&app, &ada, &place, &client).await.json().as_str().unwrap().to_owned();
+    assert_eq!(said(&queue(&app, &ada, &place, "mine").await[0]), "two");
+    set(&app, &ada, &place, &later, "waiting").await;
     // It is the caller's own: a colleague who uses the id gets one of theirs; and another id is another one.
     let theirs = take_next(&app, &bob, &bobs, &client).await;
     assert_eq!(said(&queue(&app, &bob, &bobs, "mine").await[0]), "two");
@@ -90,6 +100,18 @@ async fn what_was_put_off_comes_back_to_whoever_put_it_off_while_they_are_there_
     jobs::sweep_desks(&app.state).await.unwrap();
     jobs::deal(&app.state).await.unwrap();
     assert_eq!(only(&app, &ada, &place, "mine").await, id);
+    // Nor is it dealt to others while they could have it and are only busy for a moment.
+    ok(&app, &ada, &place, "targets/server_fns/set_targets", &[("zone", "UTC"), ("deals", "true")]).await;
+    off(&app, &ada, &place, &id).await;
+    let mut busy = app.db.superuser().await;
+    busy.execute("begin; select from app.agents where name = 'Ada' for no key update").await.unwrap();
+    vi.say(&app, "now?").await;
+    jobs::deal(&app.state).await.unwrap();
+    assert!(queue(&app, &bob, &bobs, "mine").await.is_empty());
+    busy.execute("rollback").await.unwrap();
+    jobs::deal(&app.state).await.unwrap();
+    assert_eq!(only(&app, &ada, &place, "mine").await, id);
+    ok(&app, &ada, &place, "targets/server_fns/set_targets", &[("zone", "UTC")]).await;
     // Away, or with no room: it waits for anybody, and whoever takes it has it for good.
     for hinder in [
         "update app.agents set available = false where name = 'Ada'",
@@ -141,6 +163,13 @@ async fn what_was_put_off_comes_back_to_whoever_put_it_off_while_they_are_there_
     assert_eq!(only(&app, &bob, &bobs, "waiting").await, id);
     take(&app, &bob, &bobs, &id).await;
     off(&app, &bob, &bobs, &id).await;
+    assert_eq!(read(&app, &bob, &bobs, &id).await["keeper"], "you");
+    ok(&app, &ada, &place, "desks/server_fns/remove_agent", &[("member", &bobs)]).await;
+    assert_eq!(read(&app, &bob, &bobs, &id).await["keeper"], Value::Null);
+    agent(&app, &ada, &place, &bobs, "Bob", "5").await;
+    set(&app, &bob, &bobs, &id, "waiting").await;
+    take(&app, &bob, &bobs, &id).await;
+    off(&app, &bob, &bobs, &id).await;
     ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
     assert_eq!(read(&app, &ada, &place, &id).await["keeper"], Value::Null);
     vi.say(&app, "and now?").await;
@@ -182,9 +211,21 @@ async fn two_that_are_joined_have_the_labels_of_both_and_the_higher_priority_and
     phone.say(&app, "still here").await;
     assert_eq!(phone.own(&app).await["elsewhere"], false);
     assert_eq!(read(&app, &ada, &place, &ids[1]).await["others"][0][1], false);
-    // What was resolved without being joined is resolved.
-    set(&app, &ada, &place, &ids[1], "resolved").await;
-    assert_eq!(laptop.own(&app).await["elsewhere"], false);
+    // It is joined no more: resolved by itself, it is resolved.
+    let end = async |id: &str| assert_eq!(set(&app, &ada, &place, id, "resolved").await.status, StatusCode::OK);
+    end(&ids[0]).await;
+    assert_eq!(phone.own(&app).await["elsewhere"], false);
+    assert_eq!(read(&app, &ada, &place, &ids[0]).await["merged"], Value::Null);
+    // What comes after can be joined once more; and nobody goes on in one that is resolved.
+    phone.say(&app, "one more thing").await;
+    ok(&app, &ada, &place, &format!("{DESK}/join_conversation"), &fields).await;
+    let notes = read(&app, &ada, &place, &ids[1]).await["messages"].to_string().matches("From their other").count();
+    assert_eq!((notes, &phone.own(&app).await["elsewhere"]), (2, &json!(true)));
+    end(&ids[1]).await;
+    assert_eq!(
+        (&phone.own(&app).await["elsewhere"], &laptop.own(&app).await["elsewhere"]),
+        (&json!(false), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -228,12 +269,12 @@ async fn what_was_begun_while_the_targets_changed_has_the_new_ones_a_moment_late
     ok(&app, &ada, &place, "targets/server_fns/set_targets", &[("zone", "UTC"), ("reply", "5")]).await;
     slow.execute("commit").await.unwrap();
     assert_eq!(read(&app, &ada, &place, &id).await["due"], Value::Null);
-    jobs::sweep_desks(&app.state).await.unwrap();
+    jobs::mend_due(&app.state).await.unwrap();
     assert!(read(&app, &ada, &place, &id).await["due"].as_i64().unwrap() <= 300);
     // What is as it should be is not written again.
     let mark = "select xmin::text::bigint from app.conversations";
     let before = app.count(mark).await;
-    jobs::sweep_desks(&app.state).await.unwrap();
+    jobs::mend_due(&app.state).await.unwrap();
     assert_eq!(app.count(mark).await, before);
 }
 

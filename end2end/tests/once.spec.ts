@@ -91,9 +91,9 @@ test("a note names a colleague by the first letters, who looks is told while the
   await expect(turns(page).last()).toContainText("From their other conversation");
   await expect(page.getByRole("link", { name: "from my phone, Joined to this one" })).toBeVisible();
   await expect(page.getByRole("button", { name: /^Join to this one/ })).toHaveCount(0);
-  await expect(frames[0].getByText("The team goes on with this in your other conversation.")).toBeVisible();
+  await expect(frames[0].getByText("The team has your question. Write here to add to it.")).toBeVisible();
   await expect(frames[0].getByText("Were you helped?")).toHaveCount(0);
   await say(frames[0], "here again");
-  await expect(frames[0].getByText("The team goes on with this")).toHaveCount(0);
+  await expect(frames[0].getByText("The team has your question.")).toHaveCount(0);
   server.close();
 });

@@ -183,6 +183,8 @@ async function readAnew() {
     if (visit && window.parent !== window && theirs > heard) window.parent.postMessage({ moat: "news", many: theirs - heard }, "*");
     heard = Math.max(heard, theirs);
     noteSeen();
+    // Whoever closed another window of this one has not left.
+    if (open && Date.now() - toldAt > 3000) look();
     read = Date.now();
     took = read - begun;
     count();
@@ -558,8 +560,10 @@ if (replies) composer.elements.text.addEventListener("input", offerReplies);
 const people = document.getElementById("people");
 function naming() {
   const field = composer.elements.text;
-  return /(^|\s)@([^\s@]*(?: [^\s@]*)?)$/.exec(field.value.slice(0, field.selectionStart));
+  return /(^|\s)@([^\s@]*(?: [^\s@]*){0,3})$/.exec(field.value.slice(0, field.selectionStart));
 }
+// Whether the whole of somebody's name stands there, and a blank behind it: then Enter is for what was written.
+const named = () => [...people.querySelectorAll("li")].some((one) => `${one.textContent.toLowerCase()} ` === naming()?.[2].toLowerCase());
 if (people) {
   people.hidden = false;
   composer.elements.text.addEventListener("input", () => {
@@ -571,6 +575,7 @@ if (people) {
     const name = event.target.closest("a")?.textContent;
     if (!name) return;
     event.preventDefault();
+    for (const one of people.querySelectorAll("li")) one.hidden = false;
     const field = composer.elements.text;
     const to = field.selectionStart;
     const typed = naming();
@@ -609,7 +614,7 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && list) return void (list.open = false);
   if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.isComposing) return;
   event.preventDefault();
-  const asks = list && (list === people ? naming() : event.target.value.startsWith("/"));
+  const asks = list && (list === people ? naming() && !named() : event.target.value.startsWith("/"));
   if (asks && fitting(list)[0]) return fitting(list)[0].querySelector("a").click();
   composer.requestSubmit(composer.querySelector("button"));
 });
@@ -621,7 +626,9 @@ window.addEventListener("offline", hangUp);
 
 // A page that one has come back to: what was asked for on it was taken then, and the next one is another.
 window.addEventListener("pageshow", ({ persisted }) => {
-  const id = persisted && document.querySelector('form[action$="take-next"]')?.elements.client;
+  if (!persisted) return;
+  leave(false);
+  const id = document.querySelector('form[action$="take-next"]')?.elements.client;
   if (id) id.value = uuid();
 });
 
@@ -638,6 +645,8 @@ let typed = 0;
 let toldAt = 0;
 function look(leaving) {
   if (!open || over || (document.hidden && !leaving)) return;
+  // A tab that nobody has looked at has read nothing.
+  if (leaving && !told) return;
   toldAt = Date.now();
   const typing = typed > 0 && Date.now() - typed < 6000;
   told = `${seen} ${typing}`;

@@ -672,12 +672,9 @@ pub async fn deal(lane: &mut ServiceLane) -> Result<i32, AppError> {
     Ok(sqlx::query_scalar("select app.bring_back(50) + app.deal(50)").fetch_one(lane.conn()).await?)
 }
 
-/// Gives back what lapsed, brings back what was put off until now, forgets visitors who never said anything, and mends what is due
-/// where targets changed in the same moment; how many there were.
+/// Gives back what lapsed, brings back what was put off until now, forgets visitors who never said anything; how many there were.
 pub async fn sweep(lane: &mut ServiceLane) -> Result<i32, AppError> {
-    Ok(sqlx::query_scalar(
-        "select app.sweep_claims(100) + app.sweep_snoozed(100) + app.sweep_visitors(100) + app.sweep_due(100)",
-    )
-    .fetch_one(lane.conn())
-    .await?)
+    Ok(sqlx::query_scalar("select app.sweep_claims(100) + app.sweep_snoozed(100) + app.sweep_visitors(100)")
+        .fetch_one(lane.conn())
+        .await?)
 }

@@ -6,7 +6,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::{lanes::Reason, misses, state::AppState};
 use crate::{
-    accounts, answers, audit, bot, conversations, domains, error::AppError, later, live, relay, threads, workspaces,
+    accounts, answers, audit, bot, conversations, domains, error::AppError, later, live, relay, targets, threads,
+    workspaces,
 };
 
 /// How often it is looked for answers whose writer died, and for threads whose time is over.
@@ -28,6 +29,7 @@ pub async fn run(state: AppState) {
         every(&state, SWEEP, async |state| sweep_desks(state).await),
         every(&state, LOOK, async |state| send_later(state).await),
         every(&state, LOOK, async |state| deal(state).await),
+        every(&state, FORGET, async |state| mend_due(state).await),
         every(&state, FORGET, async |state| forget(state).await),
         every(&state, DENIALS, async |state| note_misses(state).await),
         every(&state, FORGET, async |state| check_domains(state).await),
@@ -161,6 +163,19 @@ pub async fn deal(state: &AppState) -> Result<(), AppError> {
             return Ok(());
         }
         state.hub.wake();
+    }
+}
+
+/// What is due of conversations that came while their desk's targets changed, while there are any. In a lane of its own: it may take a
+/// while, and nobody waits for it.
+pub async fn mend_due(state: &AppState) -> Result<(), AppError> {
+    loop {
+        let mut lane = state.lanes.service(Reason::Sweep).await?;
+        let mended = targets::sql::sweep(&mut lane).await?;
+        lane.commit().await?;
+        if mended == 0 {
+            return Ok(());
+        }
     }
 }
 

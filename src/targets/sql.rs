@@ -1,5 +1,9 @@
 use super::model::{Figures, Targets};
-use crate::{error::AppError, server::lanes::UserLane, types::ConversationId};
+use crate::{
+    error::AppError,
+    server::lanes::{ServiceLane, UserLane},
+    types::ConversationId,
+};
 
 /// What is set at the desk of the lane's workspace; an error where there is none.
 pub async fn targets(lane: &mut UserLane) -> Result<Targets, AppError> {
@@ -24,6 +28,11 @@ pub async fn set_targets(lane: &mut UserLane, targets: &Targets) -> Result<(), A
     .execute(lane.conn())
     .await?;
     if done.rows_affected() > 0 { Ok(()) } else { Err(AppError::NotFound) }
+}
+
+/// Mends what is due where a conversation came in the moment in which its desk's targets changed; how many there were.
+pub async fn sweep(lane: &mut ServiceLane) -> Result<i32, AppError> {
+    Ok(sqlx::query_scalar("select app.sweep_due(100)").fetch_one(lane.conn()).await?)
 }
 
 /// For the trail: the caller takes all conversations along.

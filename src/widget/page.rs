@@ -43,7 +43,8 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
         Some(ConversationStatus::Bot) if own.writing => format!("{} is writing.", own.bot),
         Some(ConversationStatus::Bot) => format!("{} answers, from the help articles.", own.bot),
         Some(ConversationStatus::Resolved) if own.elsewhere => {
-            "The team goes on with this in your other conversation. Write here and this one is open again.".to_owned()
+            // Nothing of another conversation: who left that address here is not known.
+            "The team has your question. Write here to add to it.".to_owned()
         }
         Some(ConversationStatus::Resolved) => "This is resolved. Write again and it is open once more.".to_owned(),
         Some(_) if welcome.open => "Your question is with the team.".to_owned(),
