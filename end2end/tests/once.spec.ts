@@ -36,6 +36,14 @@ test("the next one is taken once though its answer is lost, and what was put off
   await say(frame, "I am back");
   await expect(page.getByText("You have this conversation.")).toBeVisible();
   await expect(turns(page).last()).toContainText("Ada has this again");
+  // A low window, of a keyboard or of somebody who needs large letters: what is written has the room while it is written.
+  await page.setViewportSize({ width: 683, height: 400 });
+  await page.getByLabel("Your answer").blur();
+  await expect(page.getByRole("button", { name: "Resolve", exact: true })).toBeVisible();
+  await expect(page.getByRole("link", { name: "Queue", exact: true })).toBeVisible();
+  await page.getByLabel("Your answer").focus();
+  await expect(page.getByRole("button", { name: "Resolve", exact: true })).toBeHidden();
+  await expect(turns(page).last()).toBeInViewport();
   server.close();
 });
 
