@@ -250,21 +250,18 @@ create function app.take_next(p_client uuid) returns uuid
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
   a app.agents := app.hold_agent();
+  m record;
   found_one uuid;
 begin
-  select m.conversation_id into found_one from app.conversation_messages m
-   where m.client_id = p_client and m.role = 'system' and m.author_id = a.user_id and m.created_at > now() - interval '10 minutes'
-   order by m.created_at desc limit 1;
-  if found then return found_one; end if;
+  -- By the id alone, which few lines have: with whose line it is in the condition, all that the agent ever wrote would be looked through.
+  for m in select x.conversation_id, x.role, x.author_id, x.created_at from app.conversation_messages x where x.client_id = p_client loop
+    if m.role = 'system' and m.author_id = a.user_id and m.created_at > now() - interval '10 minutes' then return m.conversation_id; end if;
+    -- In one talk an id stands for one line: this one is of a claim long ago, or somebody else's.
+    p_client := gen_random_uuid();
+  end loop;
   select t.id into found_one from app.conversations t where t.workspace_id = a.workspace_id and t.status = 'waiting'
    order by t.priority desc, t.waiting_since, t.id limit 1 for no key update skip locked;
-  if found_one is not null then
-    -- In one talk an id stands for one line: it may be that of a claim long ago, or somebody else's.
-    if exists (select from app.conversation_messages m where m.client_id = p_client and m.conversation_id = found_one) then
-      p_client := gen_random_uuid();
-    end if;
-    perform app.claim(a, found_one, p_client);
-  end if;
+  if found_one is not null then perform app.claim(a, found_one, p_client); end if;
   return found_one;
 end $$;
 
