@@ -72,6 +72,31 @@ test("what somebody does beside a conversation outlives what happens in it", asy
   await expect(shopPage.getByRole("button", { name: "Ask us (1)" })).toBeVisible();
   await shopPage.getByRole("button", { name: "Ask us (1)" }).click();
   await expect(turns(frame).last()).toContainText("Sorry, Vi.");
+  // On the next page of the shop as well; and one that is open there is open again.
+  await shopPage.getByRole("button", { name: "Close" }).click();
+  await page.getByLabel("Your answer").fill("Anything else?");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(shopPage.getByRole("button", { name: "Ask us (1)" })).toBeVisible();
+  await shopPage.reload();
+  await expect(shopPage.getByRole("button", { name: "Ask us (1)" })).toBeVisible();
+  await shopPage.getByRole("button", { name: "Ask us (1)" }).click();
+  await expect(turns(frame).last()).toContainText("Anything else?");
+  await frame.getByLabel("Your message").fill("half a thought");
+  await shopPage.reload();
+  await expect(turns(frame).last()).toContainText("Anything else?");
+  await shopPage.getByRole("button", { name: "Close" }).click();
+  await expect(shopPage.getByRole("button", { name: "Ask us", exact: true })).toBeVisible();
+  await shopPage.getByRole("button", { name: "Ask us" }).click();
+
+  // What is written and not sent is there again after a look at something else; what names a colleague is sent by no key.
+  await page.getByLabel("Your answer").fill("half an answer");
+  await page.getByRole("link", { name: "All open" }).click();
+  await live(page);
+  await expect(page.getByLabel("Your answer")).toHaveValue("half an answer");
+  await page.getByLabel("Your answer").fill("/nothing");
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(page.getByRole("alert")).toContainText("No saved reply has this name.");
+  await page.getByLabel("Your answer").fill("");
 
   // Erased by a colleague, while somebody writes: nothing of it stays on the screen, and what was typed can be copied.
   complaints.allow(refused(401), refused(404));

@@ -84,6 +84,9 @@ test("a note names a colleague by the first letters, who looks is told while the
   await expect(box).toHaveValue("Is this yours, @Bob ");
   await expect(page.getByRole("link", { name: "Bob", exact: true })).toBeHidden();
   await box.pressSequentially("?");
+  // Not to the customer by a key that was meant for the note.
+  await box.press("Enter");
+  await expect(page.getByRole("alert")).toContainText("This names Bob, and the customer would read it.");
   await page.getByRole("button", { name: "Keep as a note" }).click();
   await expect(turns(page).last()).toContainText("Is this yours, @Bob ?");
   await bobs.goto(desk);

@@ -61,7 +61,14 @@ fn plain(text: &str) -> String {
 }
 
 fn asks_for_a_person(said: &str) -> bool {
-    const WHO: [&str; 10] = [
+    const WHO: [&str; 17] = [
+        " anybody ",
+        " anyone ",
+        " support staff ",
+        " customer service ",
+        " customer support ",
+        " your colleagues ",
+        " the team ",
         " human ",
         " real person ",
         " a person ",
@@ -73,17 +80,25 @@ fn asks_for_a_person(said: &str) -> bool {
         " operator ",
         " support agent ",
     ];
-    const HOW: [&str; 7] =
-        [" talk ", " speak ", " chat with ", " write to ", " connect me ", " get me ", " transfer me "];
+    const HOW: [&str; 8] =
+        [" talk ", " speak ", " chat with ", " write to ", " connect me ", " get me ", " transfer me ", " call me "];
     const ALONE: [&str; 5] = [" human ", " agent ", " person ", " operator ", " real person "];
     // Whoever names one so means one to talk to, whatever else they say.
-    const WANTED: [&str; 6] = [
+    const WANTED: [&str; 14] = [
         " a human being ",
         " a real person ",
         " a real human ",
         " a live agent ",
         " a human agent ",
         " a human please ",
+        " to a robot ",
+        " to a bot ",
+        " to a machine ",
+        " anybody there ",
+        " anyone there ",
+        " one of your colleagues ",
+        " mit einem menschen ",
+        " mit jemandem sprechen ",
     ];
     const FIRST: [&str; 4] = [" human please ", " agent please ", " real person please ", " operator please "];
     const WANTS: [&str; 5] =
@@ -109,6 +124,22 @@ pub fn is_greeting(text: &str) -> bool {
     !words.is_empty() && words.len() <= 4 && words.iter().all(|word| HELLO.contains(word))
 }
 
+/// Whether somebody has said thanks or goodbye and nothing else.
+pub fn is_thanks(text: &str) -> bool {
+    const THANKS: [&str; 12] = [
+        "thanks", "thank", "thx", "cheers", "bye", "goodbye", "perfect", "great", "super", "danke", "merci", "gracias",
+    ];
+    const AROUND: [&str; 22] = [
+        "ok", "okay", "you", "very", "much", "so", "a", "lot", "many", "that", "helps", "helped", "is", "was", "it",
+        "all", "good", "fine", "for", "the", "help", "and",
+    ];
+    let said = plain(text);
+    let words: Vec<&str> = said.split_whitespace().collect();
+    words.len() <= 8
+        && words.iter().any(|word| THANKS.contains(word))
+        && words.iter().all(|word| THANKS.contains(word) || AROUND.contains(word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +156,13 @@ mod tests {
             "human please, my saddle squeaks",
             "It still squeaks. Is there a human there?",
             "I don't want this, I want a real person",
+            "I want to chat with support staff",
+            "Please connect me with customer service.",
+            "I don't want to talk to a robot",
+            "Is there anybody there?",
+            "Can one of your colleagues help me with my delivery?",
+            "Could somebody call me about my delivery?",
+            "Kann ich mit einem Menschen sprechen?",
         ] {
             assert!(for_people(asked, &[]).is_some(), "{asked}");
         }
@@ -134,9 +172,24 @@ mod tests {
             "Do you have human hair wigs?",
             "I want human hair wigs, please",
             "I need someone to be at home for it?",
+            "When is customer service open?",
             "Is someone in the shop?",
         ] {
             assert!(for_people(other, &[]).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn thanks_alone_are_thanks_and_with_a_question_they_are_a_question() {
+        for thanks in
+            ["thanks", "ok, perfect, thank you!", "Thanks a lot, that helped.", "Bye", "great, thanks for the help"]
+        {
+            assert!(is_thanks(thanks), "{thanks}");
+        }
+        for other in
+            ["ok", "thanks, and how much is it to France?", "That was not good", "It is all perfect but the colour"]
+        {
+            assert!(!is_thanks(other), "{other}");
         }
     }
 

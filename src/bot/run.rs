@@ -7,7 +7,7 @@ use futures::StreamExt;
 use uuid::Uuid;
 
 use super::{
-    model::{Source, UNSURE, for_people, is_greeting, is_unsure},
+    model::{Source, UNSURE, for_people, is_greeting, is_thanks, is_unsure},
     sql::{self, Owed},
 };
 use crate::{
@@ -118,6 +118,10 @@ async fn words(state: &AppState, owed: &Owed, lease: Uuid) -> Result<Option<Word
     }
     if is_greeting(&question) {
         let text = "Hello. What can I help you with?".to_owned();
+        return Ok(Some(Words { text, sources: Vec::new(), hand_over: None }));
+    }
+    if is_thanks(&question) {
+        let text = "You are welcome. Write again if there is anything else.".to_owned();
         return Ok(Some(Words { text, sources: Vec::new(), hand_over: None }));
     }
     let articles = owed.articles.clone();

@@ -12,22 +12,26 @@ const composer = document.getElementById("composer");
 // others none has cookies of that kind all the same. They are a place to keep it in, and no more: the server reads a header.
 const slot = visit && `moat-visitor-${visit.dataset.widget}`;
 let held = null; // where there is neither, for as long as the page lives
-const kept = () => document.cookie.split("; ").find((pair) => pair.startsWith(`${slot}=`))?.slice(slot.length + 1);
-const token = () => {
+const cookie = (name) => document.cookie.split("; ").find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1);
+function stored(name) {
   try {
-    return localStorage.getItem(slot) ?? held;
+    return localStorage.getItem(name);
   } catch {
-    return kept() ?? held;
+    return cookie(name) || null;
   }
-};
+}
+function store(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, value);
+  } catch {
+    document.cookie = `${name}=${value ?? ""};path=/widget;secure;samesite=none;partitioned;max-age=${value === null ? 0 : 31536000}`;
+  }
+}
+const token = () => stored(slot) ?? held;
 function keep(fresh) {
   held = fresh;
-  try {
-    if (fresh) localStorage.setItem(slot, fresh);
-    else localStorage.removeItem(slot);
-  } catch {
-    document.cookie = `${slot}=${fresh ?? ""};path=/widget;secure;samesite=none;partitioned;max-age=${fresh ? 31536000 : 0}`;
-  }
+  store(slot, fresh);
 }
 function headers(more) {
   const all = { ...more, "x-moat-zone": Intl.DateTimeFormat().resolvedOptions().timeZone };
@@ -124,7 +128,18 @@ function take(old, fresh) {
   if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
 }
 
-let heard = document.querySelectorAll("#lines > .turn:not(.mine)").length; // lines of the staff's that a visitor has been shown
+// How many lines of the staff's a visitor has had before them; kept where their token is, for the next page with a closed bubble.
+let shown = window.parent === window;
+let heard = Number(visit && stored(`${slot}-heard`)) || 0;
+function haveHeard(many) {
+  heard = Math.max(heard, many);
+  if (visit && shown) store(`${slot}-heard`, heard);
+}
+window.addEventListener("message", ({ source, data }) => {
+  if (source !== window.parent || data?.moat !== "shown") return;
+  shown = !!data.open;
+  if (shown) haveHeard(document.querySelectorAll("#lines > .turn:not(.mine)").length);
+});
 let over = false; // nothing is read any more: shut out, or signed out with words in the box
 let read = Date.now(); // when the page was last known to be up to date
 let took = 0; // how long the last reading took
@@ -181,7 +196,7 @@ async function readAnew() {
     // The page around a frame shows nothing of what is said in it but that something was.
     const theirs = document.querySelectorAll("#lines > .turn:not(.mine)").length;
     if (visit && window.parent !== window && theirs > heard) window.parent.postMessage({ moat: "news", many: theirs - heard }, "*");
-    heard = Math.max(heard, theirs);
+    haveHeard(theirs);
     noteSeen();
     // Whoever closed another window of this one has not left.
     if (open && Date.now() - toldAt > 3000) look();
@@ -205,7 +220,11 @@ function end(text) {
 
 // This token, and not one that another tab has been given since.
 function forgotten(known) {
-  if (token() === known) keep(null);
+  if (token() === known) {
+    keep(null);
+    store(`${slot}-heard`, null);
+    heard = 0;
+  }
   lines().replaceChildren();
 }
 
@@ -419,7 +438,13 @@ function complain(form, text) {
 }
 
 // The second click of two is none: what stands under it by now may be another button.
-document.addEventListener("click", (event) => event.detail > 1 && event.target.closest("form[data-send] button") && event.preventDefault());
+let clicked = null;
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("form[data-send] button");
+  const twice = clicked && event.detail > 0 && event.timeStamp - clicked.timeStamp < 700 && Math.hypot(event.clientX - clicked.clientX, event.clientY - clicked.clientY) < 8;
+  if (button && (twice || event.detail > 1)) event.preventDefault();
+  else clicked = button && event.detail > 0 ? event : null;
+}, { capture: true });
 
 // Away from this page by a form that the browser sends itself.
 document.addEventListener("submit", (event) => {
@@ -553,7 +578,7 @@ function offerReplies() {
   const field = composer.elements.text;
   const asked = /^\/(\S*)$/.exec(field.value)?.[1]?.toLowerCase();
   for (const one of replies.querySelectorAll("li")) one.hidden = asked !== undefined && !one.textContent.toLowerCase().includes(asked);
-  if (asked !== undefined) replies.open = true;
+  if (asked !== undefined) replies.open = fitting(replies).length > 0;
   else if (field.value) replies.open = false;
 }
 if (replies) composer.elements.text.addEventListener("input", offerReplies);
@@ -608,6 +633,27 @@ document.addEventListener("click", ({ target }) => {
   for (const one of floats()) if (!one.contains(target)) one.open = false;
 });
 
+// What is written and not sent outlives the way to another page, with the id under which it may have been stored: in this tab, and
+// until it is sent.
+const draft = composer && (desk ? `moat-draft-${desk.dataset.open}` : `moat-draft-${slot}`);
+if (composer) {
+  const { text, client } = composer.elements;
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(draft));
+    if (kept && !text.value) [text.value, client.value] = kept;
+  } catch {
+    // Nothing is kept here.
+  }
+  window.addEventListener("pagehide", () => {
+    try {
+      if (text.value.trim() && !over) sessionStorage.setItem(draft, JSON.stringify([text.value, client.value]));
+      else sessionStorage.removeItem(draft);
+    } catch {
+      // It is asked whether to leave in no case: the words are lost where a browser keeps nothing.
+    }
+  });
+}
+
 // Enter sends; with Shift it makes a line.
 composer?.elements.text.addEventListener("keydown", (event) => {
   const list = [replies, people].find((one) => one?.open);
@@ -616,6 +662,11 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   event.preventDefault();
   const asks = list && (list === people ? naming() && !named() : event.target.value.startsWith("/"));
   if (asks && fitting(list)[0]) return fitting(list)[0].querySelector("a").click();
+  // What looks like a note, or like a reply that there is none of, goes to no customer by a key.
+  const said = ` ${event.target.value.toLowerCase()} `;
+  const whom = [...(people?.querySelectorAll("li") ?? [])].map((one) => one.textContent).find((name) => said.includes(` @${name.toLowerCase()}`));
+  if (whom) return complain(composer, `This names ${whom}, and the customer would read it. Keep it as a note, or press Send.`);
+  if (replies && /^\/\S+$/.test(event.target.value)) return complain(composer, "No saved reply has this name. Press Send if the customer is to read it.");
   composer.requestSubmit(composer.querySelector("button"));
 });
 
@@ -694,6 +745,7 @@ if (log) {
   const grows = new ResizeObserver(() => end && (log.scrollTop = log.scrollHeight));
   for (const one of [log, lines()]) grows.observe(one);
 }
+if (visit && window.parent !== window) window.parent.postMessage({ moat: "here" }, "*");
 if (visit && token()) await refresh().catch(() => {});
 count();
 noteSeen();

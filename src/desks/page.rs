@@ -261,7 +261,7 @@ fn Keys(
                     <summary class="button danger" aria-label=format!("Remove {name}")>"Remove"</summary>
                     <form method="post" action=action("remove-widget-key")>
                         <input type="hidden" name="key" value=id.to_string()/>
-                        <p class="quiet">"Its pages show the widget no more. What was said stays."</p>
+                        <p class="quiet">"Whoever opens it on its pages finds nothing any more: take the line off them as well. What was said stays."</p>
                         <button type="submit" class="button danger">"Remove this page"</button>
                     </form>
                 </details>
