@@ -36,6 +36,24 @@ test("the next one is taken once though its answer is lost, and what was put off
   await say(frame, "I am back");
   await expect(page.getByText("You have this conversation.")).toBeVisible();
   await expect(turns(page).last()).toContainText("Ada has this again");
+  // An answer that was stored though nobody was told so is not in the box again, and is said once.
+  await page.getByLabel("Your answer").fill("said once");
+  await page.route(/do=answer-conversation/, async (route) => {
+    await route.fetch({ maxRedirects: 0 });
+    await route.abort();
+  }, { times: 1 });
+  await page.getByLabel("Your answer").press("Enter");
+  await expect(page.getByRole("alert")).toContainText("the server can't be reached");
+  await expect(page.getByLabel("Your answer")).toHaveValue("said once");
+  await page.reload();
+  await expect(turns(page).last()).toContainText("said once");
+  await expect(page.getByLabel("Your answer")).toHaveValue("");
+  await expect(turns(frame).last()).toContainText("said once");
+  // One that was not is.
+  await page.getByLabel("Your answer").fill("half a thought");
+  await page.reload();
+  await expect(page.getByLabel("Your answer")).toHaveValue("half a thought");
+  await page.getByLabel("Your answer").fill("");
   // A low window, of a keyboard or of somebody who needs large letters: what is written has the room while it is written.
   await page.setViewportSize({ width: 683, height: 400 });
   await page.getByLabel("Your answer").blur();

@@ -128,6 +128,16 @@ function take(old, fresh) {
   if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
 }
 
+// Words that were on their way when their page was left, and whether they were stored all the same.
+let restored = null;
+function dropSaid() {
+  const { text, client } = composer?.elements ?? {};
+  if (!restored || text.value !== restored[0] || client.value !== restored[1]) return;
+  if (!document.querySelector(`#lines > [data-client="${CSS.escape(restored[1])}"]`)) return;
+  restored = null;
+  text.value = "";
+  client.value = uuid();
+}
 // How many lines of the staff's a visitor has had before them; kept where their token is, for the next page with a closed bubble.
 let shown = window.parent === window;
 let heard = Number(visit && stored(`${slot}-heard`)) || 0;
@@ -191,6 +201,7 @@ async function readAnew() {
       if (other) take(region, other);
     }
     if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
+    dropSaid();
     if (behind) missed += shown().filter((id) => !had.has(id)).length;
     if (wasAtEnd) log.scrollTop = log.scrollHeight;
     // The page around a frame shows nothing of what is said in it but that something was.
@@ -454,6 +465,7 @@ document.addEventListener("submit", (event) => {
 });
 
 let sending = null; // what is being said, until it is stored and shown
+let underWay = null; // its words and their id
 let leaving = false; // on the way to another conversation: what is written now would be lost
 function leave(on) {
   leaving = on;
@@ -506,6 +518,7 @@ document.addEventListener("submit", async (event) => {
     lines().append(row);
     log.scrollTop = log.scrollHeight;
     field.value = "";
+    underWay = [text, form.elements.client.value];
   }
   let answered = false;
   let gone = false;
@@ -550,6 +563,7 @@ document.addEventListener("submit", async (event) => {
     refresh().catch(hangUp);
   } finally {
     delete form.dataset.busy;
+    if (field) underWay = null;
     if (leaves && !gone) leave(false);
     sent?.();
   }
@@ -640,16 +654,22 @@ if (composer) {
   const { text, client } = composer.elements;
   try {
     const kept = JSON.parse(sessionStorage.getItem(draft));
-    if (kept && !text.value) [text.value, client.value] = kept;
+    if (kept && !text.value) {
+      [text.value, client.value] = kept;
+      restored = kept;
+    }
   } catch {
     // Nothing is kept here.
   }
+  dropSaid();
   window.addEventListener("pagehide", () => {
+    // What is on its way may not arrive.
+    const left = text.value.trim() ? [text.value, client.value] : underWay;
     try {
-      if (text.value.trim() && !over) sessionStorage.setItem(draft, JSON.stringify([text.value, client.value]));
+      if (left && !over) sessionStorage.setItem(draft, JSON.stringify(left));
       else sessionStorage.removeItem(draft);
     } catch {
-      // It is asked whether to leave in no case: the words are lost where a browser keeps nothing.
+      // Where a browser keeps nothing, they are lost.
     }
   });
 }
