@@ -120,6 +120,48 @@ begin
   return null;
 end $$;
 
+-- As before, and everything that it changes is held before anything is changed: a link that goes with a talk was written out of order.
+create or replace function app.erase_customer(p_conversation uuid, p_all boolean) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  org uuid := app.managed_org();
+  t record;
+  gone record;
+  copy record;
+  n int := 0;
+begin
+  select x.id, x.customer_email into t from app.conversations x where x.id = p_conversation and x.workspace_id = org;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  -- Visitors before their talks, as when they write, and all in one order, so that two who erase the same customer wait for one another.
+  perform from app.visitors v where v.workspace_id = org and v.id in (
+      select x.visitor_id from app.conversations x where x.workspace_id = org
+         and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)))
+    order by v.id for no key update;
+  -- All talks at once, those that were joined to them among them, whose link goes: in the order in which everybody holds several.
+  perform from app.conversations x where x.workspace_id = org
+     and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)
+       or x.merged_into in (select y.id from app.conversations y where y.workspace_id = org
+            and (y.id = t.id or (p_all and t.customer_email <> '' and y.customer_email = t.customer_email))))
+   order by x.id for update;
+  for gone in select x.id, x.visitor_id from app.conversations x where x.workspace_id = org
+                 and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email))
+               order by x.id for update loop
+    perform app.tell(gone.id, 'conversation.closed', '{}');
+    perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', gone.id));
+    -- What of it stands in others, to which it was joined.
+    for copy in update app.conversation_messages x set content = '{"text": "This was erased with its customer."}'
+                 where x.workspace_id = org and x.content ? 'from' and x.content ->> 'from' = gone.id::text returning x.conversation_id loop
+      perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', copy.conversation_id));
+    end loop;
+    delete from app.conversations x where x.id = gone.id and x.workspace_id = org;
+    delete from app.visitors v where v.id = gone.visitor_id and v.workspace_id = org;
+    insert into app.audit_pending (workspace_id, kind, hand, actor, new)
+      values (org, 'customer.removed', 'person', auth.uid(), jsonb_build_object('id', gone.id));
+    n := n + 1;
+  end loop;
+  return n;
+end $$;
+
 -- As before, by the one way in which anything is given; and not what somebody who is there, with room, has put off: it comes back to them.
 create or replace function app.deal(p_limit int) returns int
 language plpgsql volatile security definer set search_path = '' as $$
@@ -219,6 +261,7 @@ alter function app.sweep_due(int) owner to moat_definer;
 alter function app.give_to(uuid, uuid, uuid, boolean) owner to moat_definer;
 alter function app.deal(int) owner to moat_definer;
 alter function app.give_back() owner to moat_definer;
+alter function app.erase_customer(uuid, boolean) owner to moat_definer;
 alter function app.bring_back(int) owner to moat_definer;
 alter function app.tell_reading() owner to moat_definer;
 alter function app.goes_on_elsewhere() owner to moat_definer;

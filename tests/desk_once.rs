@@ -355,3 +355,34 @@ async fn nothing_is_given_to_whoever_cannot_have_it_by_then_nor_what_somebody_el
     assert_eq!(given_now, Some(true));
     assert_eq!(said(&queue(&app, &ada, &place, "mine").await[0]), "one");
 }
+
+#[tokio::test]
+async fn whoever_erases_a_customer_holds_what_was_joined_before_anything_that_comes_after_it() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    for text in ["one", "two"] {
+        let visitor = Visitor::new(&app, &key).await;
+        visitor.say(&app, text).await;
+        visitor.call(&app, "widget/server_fns/introduce", &[("email", "vi@example.org")]).await;
+    }
+    let rows = queue(&app, &ada, &place, "waiting").await;
+    let mut ids: Vec<String> = rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort();
+    let (first, second) = (&*ids[0], &*ids[1]);
+    let fields = [("conversation", second), ("other", first)];
+    ok(&app, &ada, &place, &format!("{DESK}/join_conversation"), &fields).await;
+    let hold = |id: &str| format!("select from app.conversations where id = '{id}' for no key update nowait");
+    let mut behind = app.db.superuser().await;
+    behind.execute("begin").await.unwrap();
+    behind.execute(sqlx::AssertSqlSafe(hold(first))).await.unwrap();
+    let erase = [("conversation", second), ("place", &*place)];
+    let function = format!("{DESK}/erase_customer");
+    let (erased, ()) = tokio::join!(at(&app, &ada, &place, &function, &erase), async {
+        app.until("it waits", async || (app.waiting().await == 1).then_some(())).await;
+        behind.execute(sqlx::AssertSqlSafe(hold(second))).await.expect("the other is not held yet");
+        behind.execute("commit").await.unwrap();
+    });
+    assert!(erased.status.as_u16() < 400, "{} {}", erased.status, erased.body);
+    assert_eq!(app.count("select count(*) from app.conversations").await, 1);
+    assert_eq!(read(&app, &ada, &place, first).await["merged"], Value::Null);
+}

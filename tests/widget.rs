@@ -74,6 +74,21 @@ async fn a_visitor_reads_one_conversation_and_never_a_note_a_line_of_the_staff_o
 }
 
 #[tokio::test]
+async fn an_id_that_the_staff_has_used_is_refused_to_a_customer_as_any_that_is_spent() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "hello").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    let client = "00000000-0000-4000-8000-0000000000b1";
+    let note = [("conversation", &*id), ("client", client), ("text", "between us"), ("note", "true")];
+    ok(&app, &ada, &place, &format!("{DESK}/answer_conversation"), &note).await;
+    let refused = vi.say_as(&app, client, "between us").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert_eq!(vi.reads(&app).await, ["hello"]);
+}
+
+#[tokio::test]
 async fn whoever_is_blocked_or_whose_desk_has_gone_is_out_at_once() {
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;

@@ -94,7 +94,16 @@ impl From<sqlx::Error> for AppError {
                 Some(TOO_MANY_DOMAINS) => {
                     return Self::Conflict { what: "A workspace has 20 domains at most.".into() };
                 }
-                Some("23505") if db.constraint() == Some("messages_client_id_thread_id_user_id_key") => {
+                // Under that id there is something that whoever sends may not see.
+                Some("23505")
+                    if matches!(
+                        db.constraint(),
+                        Some(
+                            "messages_client_id_thread_id_user_id_key"
+                                | "conversation_messages_client_id_conversation_id_workspace_i_key"
+                        )
+                    ) =>
+                {
                     return Self::Conflict { what: "This was sent before as something else. Send it anew.".into() };
                 }
                 // What it belongs to has gone meanwhile.
