@@ -162,6 +162,43 @@ begin
   return n;
 end $$;
 
+-- As before, and an id that was used for other words is refused: these would be lost in silence.
+create or replace function app.escalate(p_place uuid, p_client uuid, p_said jsonb) returns uuid
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  m record;
+  conversation uuid;
+begin
+  -- Their removal waits for this, or has been before.
+  perform from app.users u where u.id = auth.uid() for key share;
+  select x.workspace_id, x.user_id, x.name, x.email into m from app.workspace_members x join app.desks d on d.workspace_id = x.workspace_id
+   where x.id = p_place and x.user_id = auth.uid()
+     and not exists (select from app.workspaces w where w.id = x.workspace_id and w.deleted_at is not null)
+     for key share of x;
+  if not found then raise exception using errcode = 'P0404', message = 'no such place'; end if;
+  insert into app.conversations (workspace_id, client_id, asked_by, channel, customer_name, customer_email, status)
+    values (m.workspace_id, p_client, m.user_id, 'web', left(coalesce(nullif(m.name, ''), split_part(m.email, '@', 1)), 80), m.email, 'waiting')
+    on conflict (client_id, workspace_id) do nothing returning id into conversation;
+  if conversation is null then
+    select t.id into conversation from app.conversations t
+     where t.client_id = p_client and t.workspace_id = m.workspace_id and t.asked_by = m.user_id;
+    if conversation is null then raise exception using errcode = 'P0409', message = 'this id was used for something else'; end if;
+    -- What was asked with it then was written in the moment in which the talk was.
+    if (select jsonb_agg(x.content ->> 'text' order by x.seq) from app.conversation_messages x join app.conversations t
+          on t.id = x.conversation_id and t.workspace_id = x.workspace_id where t.id = conversation and x.created_at = t.created_at)
+       is distinct from (select jsonb_agg(s.one ->> 1 order by s.n) from jsonb_array_elements(p_said) with ordinality s(one, n)) then
+      raise exception using errcode = 'P0409', message = 'this id was used for another text';
+    end if;
+    return conversation;
+  end if;
+  insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_name)
+    select conversation, m.workspace_id, s.n, case when s.one ->> 0 = 'bot' then 'bot' else 'customer' end, jsonb_build_object('text', s.one ->> 1),
+           case when s.one ->> 0 = 'bot' then 'moat' else '' end
+      from jsonb_array_elements(p_said) with ordinality s(one, n) order by s.n;
+  update app.conversations t set last_seq = jsonb_array_length(p_said) where t.id = conversation and t.workspace_id = m.workspace_id;
+  return conversation;
+end $$;
+
 -- As before, by the one way in which anything is given; and not what somebody who is there, with room, has put off: it comes back to them.
 create or replace function app.deal(p_limit int) returns int
 language plpgsql volatile security definer set search_path = '' as $$
@@ -261,6 +298,7 @@ alter function app.sweep_due(int) owner to moat_definer;
 alter function app.give_to(uuid, uuid, uuid, boolean) owner to moat_definer;
 alter function app.deal(int) owner to moat_definer;
 alter function app.give_back() owner to moat_definer;
+alter function app.escalate(uuid, uuid, jsonb) owner to moat_definer;
 alter function app.erase_customer(uuid, boolean) owner to moat_definer;
 alter function app.bring_back(int) owner to moat_definer;
 alter function app.tell_reading() owner to moat_definer;

@@ -279,6 +279,10 @@ async fn out_of_a_private_chat_what_is_picked_is_copied_to_a_desk_and_nothing_el
     assert_eq!((more(&bob, &bobs).await, more(&ada, &place).await), (StatusCode::OK, StatusCode::NOT_FOUND));
     let whole = read(&app, &ada, &place, &id).await;
     assert_eq!(whole["messages"].as_array().unwrap().last().unwrap()["text"], "Thanks");
+    // After that as well the same request is the same question; with other words it is refused, not passed over.
+    assert_eq!(ask(&bob, &bobs, picked).await.json(), first.json());
+    let own = found["turns"][0][0].as_str().unwrap();
+    assert_eq!(ask(&bob, &bobs, own).await.status, StatusCode::CONFLICT);
     // Whoever is removed has no desk to ask any more.
     ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
     assert_eq!(ask(&bob, &bobs, picked).await.status, StatusCode::NOT_FOUND);
