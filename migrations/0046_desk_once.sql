@@ -20,6 +20,7 @@ create index desks_retargeted on app.desks (retargeted_at) where retargeted_at i
 
 drop function app.claim(app.agents, uuid);
 drop function app.take_next();
+drop function app.set_conversation(uuid, text, timestamptz, bigint);
 drop function app.look_at(uuid, bigint, boolean);
 
 grant moat_definer to current_user;
@@ -120,7 +121,8 @@ begin
   return null;
 end $$;
 
--- As before, and everything that it changes is held before anything is changed: a link that goes with a talk was written out of order.
+-- As before, and everything that it changes is held before anything is changed, visitors no harder than by whoever writes: a link that
+-- goes with a talk was written out of order, and whoever answers looks at the visitor again while they hold the talk.
 create or replace function app.erase_customer(p_conversation uuid, p_all boolean) returns int
 language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -263,6 +265,20 @@ begin
   return n;
 end $$;
 
+-- As before, and the customer hears who has their question by now.
+create or replace function app.tell_conversation() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' or (new.status, new.claimed_by, new.priority, new.subject, new.labels, new.customer_name, new.customer_email, new.rating)
+      is distinct from (old.status, old.claimed_by, old.priority, old.subject, old.labels, old.customer_name, old.customer_email, old.rating) then
+    perform app.tell(new.workspace_id, 'conversation.changed', jsonb_build_object('conversation', new.id));
+    if tg_op = 'UPDATE' and (new.status, new.claimed_by) is distinct from (old.status, old.claimed_by) then
+      perform app.tell(new.id, 'conversation.changed', '{}');
+    end if;
+  end if;
+  return null;
+end $$;
+
 -- As before; and to colleagues that somebody has left.
 create or replace function app.tell_reading() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
@@ -302,6 +318,7 @@ alter function app.escalate(uuid, uuid, jsonb) owner to moat_definer;
 alter function app.erase_customer(uuid, boolean) owner to moat_definer;
 alter function app.bring_back(int) owner to moat_definer;
 alter function app.tell_reading() owner to moat_definer;
+alter function app.tell_conversation() owner to moat_definer;
 alter function app.goes_on_elsewhere() owner to moat_definer;
 grant execute on function app.sweep_due(int), app.bring_back(int) to service;
 grant execute on function app.goes_on_elsewhere() to visitor;
@@ -346,7 +363,8 @@ begin
   return found_one;
 end $$;
 
-create or replace function app.go_on() returns uuid
+-- The next one, if there is room for it. NULL: none, or no room: what was done before stays done.
+create function app.go_on() returns uuid
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
   return app.take_next(gen_random_uuid());
@@ -354,8 +372,9 @@ exception when sqlstate 'P0442' then
   return null;
 end $$;
 
--- As before, and whoever puts something off has it again when it comes back.
-create or replace function app.set_conversation(p_conversation uuid, p_status text, p_until timestamptz, p_seen bigint, out held text, out done boolean)
+-- As before, and it says whether anything was done: whoever asks twice goes on to the next one once. Whoever puts something off has it
+-- again when it comes back.
+create function app.set_conversation(p_conversation uuid, p_status text, p_until timestamptz, p_seen bigint, out held text, out done boolean)
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
   me uuid := (select auth.uid());
@@ -446,6 +465,18 @@ begin
   perform app.log_line(p_from, 'joined this to another conversation');
 end $$;
 
+-- As before, and what is not said stays: what the staff calls a customer, and their address; NULL leaves it. For agents. What a customer says of themselves later stands above it.
+create or replace function app.name_customer(p_conversation uuid, p_name text, p_email text) returns void
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  perform app.hold_agent();
+  perform from app.conversations t where t.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  update app.conversations t set customer_name = coalesce(p_name, t.customer_name), customer_email = coalesce(p_email, t.customer_email)
+   where t.id = p_conversation and (t.customer_name, t.customer_email) <> (coalesce(p_name, t.customer_name), coalesce(p_email, t.customer_email));
+  if found then perform app.log_line(p_conversation, 'changed who the customer is'); end if;
+end $$;
+
 -- As before; whoever leaves looks no longer.
 create function app.look_at(p_conversation uuid, p_seq bigint, p_typing boolean, p_gone boolean) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
@@ -461,4 +492,5 @@ begin
     set seq = greatest(r.seq, excluded.seq), looking_until = excluded.looking_until, typing_until = excluded.typing_until;
 end $$;
 
-grant execute on function app.claim(app.agents, uuid, uuid), app.take_next(uuid), app.look_at(uuid, bigint, boolean, boolean) to authenticated;
+grant execute on function app.claim(app.agents, uuid, uuid), app.take_next(uuid), app.look_at(uuid, bigint, boolean, boolean),
+  app.set_conversation(uuid, text, timestamptz, bigint), app.go_on() to authenticated;
