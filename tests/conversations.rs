@@ -229,6 +229,26 @@ async fn an_answer_is_held_when_somebody_else_has_it_or_something_was_said_unsee
     }
     let other = [("conversation", id.as_str()), ("client", &client), ("text", "another"), ("seen", "99")];
     assert_eq!(at(&app, &ada, &place, &path, &other).await.status, StatusCode::CONFLICT);
+    // That is Ada's answer: the same words of somebody else's, or as another kind of line, are not it.
+    assert_eq!(at(&app, &bob, &bobs, &path, &fields).await.status, StatusCode::CONFLICT);
+    let noted = [&fields[..], &[("note", "true")]].concat();
+    assert_eq!(at(&app, &ada, &place, &path, &noted).await.status, StatusCode::CONFLICT);
+    let customers: String =
+        sqlx::query_scalar("select client_id::text from app.conversation_messages where content ->> 'text' = 'two'")
+            .fetch_one(&mut app.db.superuser().await)
+            .await
+            .unwrap();
+    let parrot = [("conversation", id.as_str()), ("client", &customers), ("text", "two"), ("seen", &seen)];
+    assert_eq!(at(&app, &ada, &place, &path, &parrot).await.status, StatusCode::CONFLICT);
+    let parrot = [&parrot[..], &[("wait", "60")]].concat();
+    assert_eq!(at(&app, &ada, &place, &path, &parrot).await.status, StatusCode::CONFLICT);
+    // Nobody has seen what was not said yet: whoever says so has seen nothing.
+    let ahead = read(&app, &ada, &place, &id).await["seen"].as_i64().unwrap() + 1;
+    let blind = answer(&app, &ada, &place, &id, "blind", Some(ahead)).await;
+    assert_eq!((blind.status, blind.body.contains("had not seen")), (StatusCode::CONFLICT, true));
+    let unseen = [("conversation", id.as_str()), ("status", "resolved"), ("seen", &ahead.to_string())];
+    let resolved = at(&app, &ada, &place, &format!("{DESK}/set_conversation"), &unseen).await;
+    assert_eq!(resolved.status, StatusCode::CONFLICT);
     assert_eq!(vi.reads(&app).await, ["one", "to one", "two", "to two"]);
     // And what a customer says, likewise; two first words at once begin one conversation.
     let wim = Visitor::new(&app, &key).await;

@@ -97,6 +97,11 @@ pub async fn read(app: &App, person: &Person, place: &str, conversation: &str) -
     ok(app, person, place, &format!("{DESK}/read_conversation"), &[("conversation", conversation)]).await
 }
 
+/// The newest that is said there, as forms send it.
+pub async fn seen(app: &App, person: &Person, place: &str, conversation: &str) -> String {
+    read(app, person, place, conversation).await["seen"].to_string()
+}
+
 /// An answer to all that there is, unless `seen` says what its writer had before them.
 pub async fn answer(
     app: &App,
@@ -107,10 +112,10 @@ pub async fn answer(
     seen: Option<i64>,
 ) -> Answer {
     let seen = match seen {
-        Some(seen) => seen,
-        None => read(app, person, place, conversation).await["seen"].as_i64().unwrap(),
+        Some(known) => known.to_string(),
+        None => self::seen(app, person, place, conversation).await,
     };
-    let (client, seen) = (Uuid::new_v4().to_string(), seen.to_string());
+    let client = Uuid::new_v4().to_string();
     let fields = [("conversation", conversation), ("client", &client), ("text", text), ("seen", &seen)];
     at(app, person, place, &format!("{DESK}/answer_conversation"), &fields).await
 }
@@ -138,8 +143,8 @@ pub async fn next(app: &App, person: &Person, place: &str) -> String {
 }
 
 pub async fn set(app: &App, person: &Person, place: &str, conversation: &str, status: &str) -> Answer {
-    let seen = read(app, person, place, conversation).await["seen"].to_string();
-    let fields = [("conversation", conversation), ("status", status), ("seen", &seen)];
+    let fields =
+        [("conversation", conversation), ("status", status), ("seen", &seen(app, person, place, conversation).await)];
     at(app, person, place, &format!("{DESK}/set_conversation"), &fields).await
 }
 

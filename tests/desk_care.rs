@@ -8,7 +8,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
+    desk::{Desk, Visitor, agent, answer, desk, only, queue, read, said, seen, set},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };
@@ -133,7 +133,9 @@ async fn many_are_changed_each_by_itself_with_a_line_that_says_what_came_of_it()
     assert_eq!(queue(&app, &ada, &place, "resolved").await.len(), 1);
     assert_eq!(queue(&app, &other.ada, &other.place, "waiting").await.len(), 1);
     // One that was put off until tomorrow is put off until its customer writes.
-    let hours = [("conversation", &*id(&rows[0])), ("status", "snoozed"), ("hours", "24"), ("seen", "9")];
+    let one = id(&rows[0]);
+    let seen = seen(&app, &ada, &place, &one).await;
+    let hours = [("conversation", &*one), ("status", "snoozed"), ("hours", "24"), ("seen", &seen)];
     ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &hours).await;
     assert_eq!(change("put_off", "").await[0], None);
     let until: Option<String> =
@@ -201,13 +203,12 @@ async fn two_that_are_joined_go_on_in_one_and_neither_customer_reads_the_other()
     assert_eq!(phone.reads(&app).await, ["from my phone"]);
     // Whoever waited there waits here, though this one was resolved; and a customer's words name nobody of the staff.
     assert!(queue(&app, &bob, &bobs, "mentions").await.is_empty());
-    let end = [("conversation", into.as_str()), ("status", "resolved"), ("seen", "99")];
-    ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &end).await;
+    assert_eq!(set(&app, &ada, &place, &into, "resolved").await.status, StatusCode::OK);
     phone.say(&app, "hello @Bob").await;
     assert_eq!(join_them(&ada, &place).await, StatusCode::OK);
     assert_eq!(only(&app, &ada, &place, "waiting").await, into);
     assert!(queue(&app, &bob, &bobs, "mentions").await.is_empty());
-    ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &end).await;
+    assert_eq!(set(&app, &ada, &place, &into, "resolved").await.status, StatusCode::OK);
     // Whoever writes there again is heard there again.
     phone.say(&app, "again").await;
     assert_eq!(only(&app, &ada, &place, "waiting").await, from);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::Executor;
 
 use crate::{
-    desk::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said},
+    desk::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said, seen},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };
@@ -113,7 +113,7 @@ async fn a_customer_who_is_blocked_is_answered_no_more_and_their_conversation_is
         ("conversation", &*id),
         ("client", "00000000-0000-4000-8000-0000000000a1"),
         ("text", "no"),
-        ("seen", "9"),
+        ("seen", &seen(&app, &ada, &place, &id).await),
         ("wait", "3600"),
     ];
     assert_eq!(
@@ -346,7 +346,12 @@ async fn resolving_and_going_on_gives_one_more_however_often_it_is_asked_and_non
     }
     let first = next(&app, &ada, &place).await;
     let go_on = async |id: &str| {
-        let fields = [("conversation", id), ("status", "resolved"), ("seen", "9"), ("next", &*place)];
+        let fields = [
+            ("conversation", id),
+            ("status", "resolved"),
+            ("seen", &seen(&app, &ada, &place, id).await),
+            ("next", &*place),
+        ];
         at(&app, &ada, &place, &format!("{DESK}/set_conversation"), &fields).await.status
     };
     assert_eq!(go_on(&first).await, StatusCode::OK);

@@ -9,8 +9,8 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, Visitor, agent, answer, desk, only, queue, read, said},
-    harness::{Answer, App, Db, Person},
+    desk::{Desk, Visitor, agent, answer, behind, desk, only, queue, read, said, set},
+    harness::{Answer, App, Db, PASSWORD, Person},
     workspaces::{at, join, ok},
 };
 
@@ -75,8 +75,7 @@ async fn what_is_due_next_comes_first_and_goes_with_an_answer() {
     targets(&app, &ada, &place, "30", "600", &[]).await;
     assert_eq!(queue(&app, &ada, &place, "due").await.len(), 2);
     for status in ["snoozed", "resolved"] {
-        let fields = [("conversation", id), ("status", status), ("seen", "9")];
-        ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &fields).await;
+        assert_eq!(set(&app, &ada, &place, id, status).await.status, StatusCode::OK);
         assert_eq!(queue(&app, &ada, &place, "due").await.len(), 1, "{status}");
     }
     // Hours as the form sends them, in the order of their numbers.
@@ -289,8 +288,7 @@ async fn an_answer_for_later_is_a_draft_when_something_else_came_first() {
             _ => {
                 let back = [conversation, ("status", "waiting"), ("seen", "2")];
                 ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &back).await;
-                let end = [conversation, ("status", "resolved"), ("seen", "9")];
-                ok(&app, &bob, &bobs, &format!("{DESK}/set_conversation"), &end).await;
+                assert_eq!(set(&app, &bob, &bobs, &id, "resolved").await.status, StatusCode::OK);
             }
         }
         come(&app).await;
@@ -314,15 +312,94 @@ async fn an_answer_for_later_is_a_draft_when_something_else_came_first() {
         agent(&app, &ada, &place, &place, "Ada", "5").await;
         app.db.superuser().await.execute("update app.conversations set status = 'resolved', resolved_at = now(), waiting_since = null, claimed_by = null, claimed_at = null").await.unwrap();
     }
-    // Nothing of a removed agent is said.
+}
+
+#[tokio::test]
+async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let leave = [("name", "cy@example.org"), ("password", PASSWORD)];
+    for what in ["no agent", "removed", "erased", "banned"] {
+        let cy = app.sign_up("cy@example.org").await;
+        let cys = join(&app, &place, &cy, "project_creator").await;
+        agent(&app, &ada, &place, &cys, "Cy", "5").await;
+        ok(&app, &cy, &cys, &format!("{DESK}/be_here"), &[]).await;
+        let mut kept = Vec::new();
+        // One that they have, one that they put off until the customer writes, one that they hold resolved, one taken back.
+        for state in ["claimed", "snoozed", "resolved", "waiting"] {
+            let vi = Visitor::new(&app, &key).await;
+            vi.say(&app, state).await;
+            let id = only(&app, &cy, &cys, "waiting").await;
+            let client = Uuid::new_v4().to_string();
+            later(&app, &cy, &cys, &id, &client, "late words", "3600").await;
+            if state == "waiting" {
+                ok(&app, &cy, &cys, "later/server_fns/take_back", &[("answer", &client)]).await;
+            }
+            if state != "claimed" {
+                assert_eq!(set(&app, &cy, &cys, &id, state).await.status, StatusCode::OK);
+            }
+            if state == "waiting" {
+                ok(&app, &ada, &place, &format!("{DESK}/take_conversation"), &[("conversation", &id)]).await;
+            }
+            kept.push((state, id, vi));
+        }
+        match what {
+            "no agent" => drop(ok(&app, &ada, &place, "desks/server_fns/remove_agent", &[("member", &cys)]).await),
+            "removed" => drop(ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &cys)]).await),
+            "erased" => {
+                let gone = app.call(Some(&cy), "accounts/server_fns/erase_account", &leave).await;
+                assert!(gone.status.as_u16() < 400, "{}", gone.body);
+            }
+            _ => behind(&app, "update app.users set status = 'banned' where email = 'cy@example.org'").await,
+        }
+        come(&app).await;
+        for (state, id, vi) in kept {
+            assert_eq!(vi.reads(&app).await, [state], "{what}: nobody says it by themselves");
+            let whole = read(&app, &ada, &place, &id).await;
+            let notes: Vec<_> = whole["messages"].as_array().unwrap().iter().filter(|m| m["role"] == "note").collect();
+            let mine = state == "waiting";
+            assert_eq!(notes.len(), usize::from(!mine), "{what} {state}: {whole}");
+            for note in notes {
+                assert_eq!(
+                    (&note["text"], &note["author"], &note["late"]),
+                    (&"late words".into(), &"Cy".into(), &true.into())
+                );
+            }
+            assert!(whole["later"].as_array().unwrap().is_empty(), "{what} {state}");
+            // Somebody else is sought, but for what somebody has, or was resolved by whom nobody sent away.
+            let is = match (what, state) {
+                (_, "waiting") => "claimed",
+                ("banned", "claimed" | "resolved") => state,
+                _ => "waiting",
+            };
+            assert_eq!(whole["status"], is, "{what} {state}");
+        }
+        behind(&app, "update app.conversations set status = 'resolved', resolved_at = now(), waiting_since = null, snoozed_until = null, claimed_by = null, claimed_at = null").await;
+        if what == "no agent" {
+            assert!(!queue(&app, &cy, &cys, "mentions").await.is_empty(), "whoever is still a member is told");
+        }
+        if what != "erased" && what != "banned" {
+            app.call(Some(&cy), "accounts/server_fns/erase_account", &leave).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_late_by_more_than_a_day_is_a_draft_for_its_writer() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
     let vi = Visitor::new(&app, &key).await;
-    vi.say(&app, "last").await;
-    let id = only(&app, &bob, &bobs, "waiting").await;
-    later(&app, &bob, &bobs, &id, &Uuid::new_v4().to_string(), "gone", "3600").await;
-    ok(&app, &ada, &place, "workspaces/server_fns/remove_member", &[("member", &bobs)]).await;
-    come(&app).await;
-    assert_eq!(vi.reads(&app).await, ["last"]);
-    assert!(texts(&read(&app, &ada, &place, &id).await, "note").is_empty());
+    vi.say(&app, "hello").await;
+    let id = only(&app, &ada, &place, "waiting").await;
+    for (late, says, drafts) in [("23 hours", 1, 0), ("25 hours", 1, 1)] {
+        later(&app, &ada, &place, &id, &Uuid::new_v4().to_string(), late, "3600").await;
+        let due = format!("update app.later_answers set send_at = now() - interval '{late}'");
+        app.db.superuser().await.execute(sqlx::AssertSqlSafe(due)).await.unwrap();
+        jobs::send_later(&app.state).await.unwrap();
+        let whole = read(&app, &ada, &place, &id).await;
+        assert_eq!((texts(&whole, "agent").len(), texts(&whole, "note").len()), (says, drafts), "{late}");
+    }
+    assert_eq!(only(&app, &ada, &place, "mentions").await, id);
 }
 
 #[tokio::test]
@@ -429,8 +506,7 @@ async fn figures_count_what_was_answered_and_resolved_here_and_the_file_has_a_li
         .await
         .unwrap();
     answer(&app, &ada, &place, &id, "hi", None).await;
-    let fields = [("conversation", id.as_str()), ("status", "resolved"), ("seen", "9")];
-    ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &fields).await;
+    assert_eq!(set(&app, &ada, &place, &id, "resolved").await.status, StatusCode::OK);
     vi.call(&app, "widget/server_fns/rate", &[("helped", "true"), ("words", "good, \"really\"")]).await;
     Visitor::new(&app, &key).await.say(&app, "two").await;
     let figures = ok(&app, &ada, &place, "targets/server_fns/read_figures", &[]).await;

@@ -8,7 +8,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said},
+    desk::{Desk, Visitor, agent, answer, desk, next, only, queue, read, said, set},
     harness::{App, Person},
     workspaces::{at, join, ok},
 };
@@ -193,8 +193,7 @@ async fn a_customer_says_whether_they_were_helped_once_it_is_resolved_and_the_st
     };
     assert_eq!(rate("true").await, StatusCode::NOT_FOUND, "not yet");
     answer(&app, &ada, &place, &id, "hi", None).await;
-    let fields = [("conversation", id.as_str()), ("status", "resolved"), ("seen", "9")];
-    ok(&app, &ada, &place, &format!("{DESK}/set_conversation"), &fields).await;
+    assert_eq!(set(&app, &ada, &place, &id, "resolved").await.status, StatusCode::OK);
     assert_eq!(rate("false").await, StatusCode::OK);
     assert_eq!(rate("true").await, StatusCode::OK);
     assert_eq!(read(&app, &ada, &place, &id).await["rating"], serde_json::json!([true, "fine"]));

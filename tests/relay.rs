@@ -134,6 +134,27 @@ async fn what_a_program_brings_is_stored_once_in_its_customers_one_conversation_
 }
 
 #[tokio::test]
+async fn what_a_program_brings_while_its_customer_is_erased_is_the_first_word_of_a_new_one() {
+    let app = App::new().await;
+    let it = desk(&app, "ada@example.org", "Acme").await;
+    let key = secret(&app, &it).await;
+    assert_eq!(bring(&app, &key, &message("1", "vi", "hello")).await.status, StatusCode::OK);
+    let mut behind = app.db.superuser().await;
+    behind.execute("begin; select from app.visitors for no key update").await.unwrap();
+    let more = message("2", "vi", "and more");
+    let (told, ()) = tokio::join!(bring(&app, &key, &more), async {
+        app.until("it waits", async || (app.waiting().await == 1).then_some(())).await;
+        behind.execute("delete from app.conversations; delete from app.visitors").await.unwrap();
+        behind.execute("commit").await.unwrap();
+    });
+    assert_eq!(told.status, StatusCode::OK, "{}", told.body);
+    let id = only(&app, &it.ada, &it.place, "waiting").await;
+    let whole = read(&app, &it.ada, &it.place, &id).await;
+    let texts: Vec<_> = whole["messages"].as_array().unwrap().iter().map(|m| m["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["and more"]);
+}
+
+#[tokio::test]
 async fn answers_go_out_signed_in_order_and_again_until_they_are_taken_or_given_up_and_an_admin_sends_them_anew() {
     let app = App::with(&["--webhooks-private"]).await;
     let it = desk(&app, "ada@example.org", "Acme").await;

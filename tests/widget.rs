@@ -89,6 +89,29 @@ async fn an_id_that_the_staff_has_used_is_refused_to_a_customer_as_any_that_is_s
 }
 
 #[tokio::test]
+async fn whoever_writes_while_they_are_erased_or_shut_out_is_told_which() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    for (what, status) in [
+        ("update app.visitors set blocked_at = now()", StatusCode::FORBIDDEN),
+        ("delete from app.conversations; delete from app.visitors", StatusCode::UNAUTHORIZED),
+    ] {
+        let vi = Visitor::new(&app, &key).await;
+        vi.say(&app, "hello").await;
+        let mut behind = app.db.superuser().await;
+        behind.execute("begin; select from app.visitors for no key update").await.unwrap();
+        let client = Uuid::new_v4().to_string();
+        let (told, ()) = tokio::join!(vi.say_as(&app, &client, "and more"), async {
+            app.until("it waits", async || (app.waiting().await == 1).then_some(())).await;
+            behind.execute(what).await.unwrap();
+            behind.execute("commit").await.unwrap();
+        });
+        assert_eq!(told.status, status, "{what}: {}", told.body);
+    }
+    assert_eq!(queue(&app, &ada, &place, "open").await.len(), 0);
+}
+
+#[tokio::test]
 async fn whoever_is_blocked_or_whose_desk_has_gone_is_out_at_once() {
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;

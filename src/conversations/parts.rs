@@ -40,7 +40,7 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
     // To the staff, what any of them or the assistant said stands on one side, and the customer on the other.
     let ours = !customer.is_empty() && role != ConversationRole::Customer;
     let kind = match (late, draft) {
-        (true, _) => ", not sent when its time came",
+        (true, _) => ", was not sent",
         (false, true) => ", a draft for you",
         (false, false) => ", note for the team",
     };

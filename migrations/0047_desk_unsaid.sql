@@ -1,0 +1,285 @@
+-- Why: an answer for later outlives its writer's place at the desk; an id stands for the words of one person; nobody has seen what was
+-- not said yet; and whoever writes while they are erased or shut out is told so.
+
+alter table app.later_answers add column author_name text not null default '';
+comment on column app.later_answers.author_name is 'as the customer would have been told it; what is kept as a draft has it when the person is gone';
+grant insert (author_name) on app.later_answers to authenticated;
+
+grant moat_definer to current_user;
+grant usage, create on schema app to moat_definer;
+
+-- What its writer meant to say, and answers no more to say it: a draft for whoever goes on, who is sought now. With the agent's row by
+-- itself, with their membership or with their account, whose name may be gone by then.
+create function app.keep_unsaid() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  at bigint;
+begin
+  if exists (select from app.agents a where a.workspace_id = old.workspace_id and a.user_id = old.user_id)
+      or exists (select from app.conversation_messages x
+                  where x.client_id = old.id and x.conversation_id = old.conversation_id and x.workspace_id = old.workspace_id) then
+    return null;
+  end if;
+  update app.conversations t
+     set last_seq = t.last_seq + 1,
+         status = case when o.opens then 'waiting' else t.status end,
+         waiting_since = case when o.opens then coalesce(t.waiting_since, now()) else t.waiting_since end,
+         snoozed_until = case when o.opens then null else t.snoozed_until end,
+         resolved_at = case when o.opens then null else t.resolved_at end
+    from (select x.id, x.status in ('snoozed', 'resolved') and x.merged_into is null and not exists (
+              select from app.visitors v where v.id = x.visitor_id and v.workspace_id = x.workspace_id and v.blocked_at is not null) as opens
+            from app.conversations x where x.id = old.conversation_id and x.workspace_id = old.workspace_id for no key update) o
+   where t.id = o.id and t.workspace_id = old.workspace_id returning t.last_seq into at;
+  -- It goes as well.
+  if not found then return null; end if;
+  insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
+    values (old.conversation_id, old.workspace_id, at, old.id, 'note', jsonb_build_object('text', old.text, 'draft', true, 'late', true),
+            (select u.id from app.users u where u.id = old.user_id), old.author_name);
+  -- The talk is held by now, and memberships come before those: whoever is being removed at this moment is told nothing.
+  insert into app.readings as r (conversation_id, workspace_id, user_id, mentioned)
+    select old.conversation_id, old.workspace_id, n.user_id, at from (
+      select m.user_id from app.workspace_members m where m.workspace_id = old.workspace_id and m.user_id = old.user_id
+         for key share skip locked) n
+  on conflict (conversation_id, workspace_id, user_id) do update set mentioned = excluded.mentioned;
+  return null;
+end $$;
+create trigger keep_unsaid after delete on app.later_answers for each row when (old.taken_back_at is null) execute function app.keep_unsaid();
+
+-- As before; what is late by more than a day, of a workspace that was away or a server that stood still, is asked about first.
+create or replace function app.send_later_answers(p_limit int) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  l record;
+  t record;
+  lives text;
+  who text;
+  gave_back boolean;
+  at bigint;
+  n int := 0;
+begin
+  perform app.require_reason('sweep');
+  for l in select x.id, x.workspace_id, x.user_id, x.conversation_id, x.text, x.seen, x.send_at from app.later_answers x
+            where x.send_at <= now() and x.taken_back_at is null and not exists (select from app.workspaces w where w.id = x.workspace_id and w.deleted_at is not null)
+            order by x.send_at, x.id limit p_limit loop
+   begin
+    select u.status into lives from app.users u where u.id = l.user_id for key share skip locked;
+    continue when not found;
+    select a.name into who from app.workspace_members m
+      join app.agents a on a.workspace_id = m.workspace_id and a.user_id = m.user_id
+     where m.workspace_id = l.workspace_id and m.user_id = l.user_id for key share of m skip locked;
+    continue when not found;
+    -- Its deletion waits for the membership, or has been before.
+    continue when exists (select from app.workspaces w where w.id = l.workspace_id and w.deleted_at is not null);
+    select x.claimed_by, x.status, x.visitor_id, x.merged_into into t from app.conversations x
+     where x.id = l.conversation_id and x.workspace_id = l.workspace_id for no key update skip locked;
+    continue when not found;
+    -- Taken back, or said by another process, meanwhile.
+    delete from app.later_answers x where x.id = l.id and x.workspace_id = l.workspace_id and x.taken_back_at is null;
+    continue when not found;
+    n := n + 1;
+    -- Sent at once after all, under the same id.
+    continue when exists (select from app.conversation_messages x
+                           where x.client_id = l.id and x.conversation_id = l.conversation_id and x.workspace_id = l.workspace_id);
+    if lives <> 'active' or l.send_at < now() - interval '1 day' or t.status = 'bot' or (t.status = 'resolved' and t.merged_into is not null) or t.claimed_by <> l.user_id
+        or exists (select from app.visitors v where v.id = t.visitor_id and v.workspace_id = l.workspace_id and v.blocked_at is not null)
+        or exists (select from app.conversation_messages x where x.conversation_id = l.conversation_id and x.workspace_id = l.workspace_id
+                     and x.seq > l.seen and (x.author_id is distinct from l.user_id or x.content ? 'from') and not x.content ? 'draft'
+                     -- That somebody else took, resolved or joined it is something, and how urgent it is is not.
+                     and not (x.role = 'system' and x.content ->> 'text' like 'made this %')) then
+      -- Whoever may not sign in reads no draft: their customer waits for somebody else.
+      update app.conversations x
+         set last_seq = x.last_seq + 1,
+             status = case when lives <> 'active' and x.status = 'snoozed' then 'waiting' else x.status end,
+             snoozed_until = case when lives = 'active' then x.snoozed_until end,
+             waiting_since = case when lives <> 'active' and x.status = 'snoozed' then coalesce(x.waiting_since, now()) else x.waiting_since end
+       where x.id = l.conversation_id and x.workspace_id = l.workspace_id returning x.last_seq into at;
+      insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
+        values (l.conversation_id, l.workspace_id, at, l.id, 'note', jsonb_build_object('text', l.text, 'draft', true, 'late', true), l.user_id, who);
+      insert into app.readings as r (conversation_id, workspace_id, user_id, mentioned) values (l.conversation_id, l.workspace_id, l.user_id, at)
+        on conflict (conversation_id, workspace_id, user_id) do update set mentioned = excluded.mentioned;
+    else
+      -- What lapsed into the queue is answered now, and comes back when the customer writes; what was given to it on purpose stays.
+      gave_back := t.status = 'waiting' and exists (
+        select from app.conversation_messages x where x.conversation_id = l.conversation_id and x.workspace_id = l.workspace_id
+           and x.seq > l.seen and x.role = 'system' and x.author_id = l.user_id and x.content ->> 'text' = 'gave this back');
+      update app.conversations x
+         set last_seq = x.last_seq + 1, active_at = clock_timestamp(), first_reply_at = coalesce(x.first_reply_at, now()),
+             waiting_since = case when gave_back then x.waiting_since end,
+             status = case when x.status = 'waiting' and not gave_back then 'snoozed' else x.status end
+       where x.id = l.conversation_id and x.workspace_id = l.workspace_id returning x.last_seq into at;
+      insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
+        values (l.conversation_id, l.workspace_id, at, l.id, 'agent', jsonb_build_object('text', l.text), l.user_id, who);
+    end if;
+   exception when others then
+    -- One that can't be said stops nobody else's.
+    raise warning 'an answer for later: %', sqlerrm;
+    update app.later_answers x set send_at = now() + interval '1 minute' where x.id = l.id and x.workspace_id = l.workspace_id;
+   end;
+  end loop;
+  delete from app.later_answers x where x.taken_back_at < now() - interval '1 day';
+  return n;
+end $$;
+
+-- As before; one who was erased since, or shut out, is told so.
+create or replace function app.begin_conversation() returns uuid
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  c jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  v app.visitors;
+  conversation uuid;
+begin
+  -- One after the other for each visitor: two first words at once begin one talk.
+  select x.* into v from app.visitors x join app.workspaces w on w.id = x.workspace_id
+   where x.id = (c ->> 'visitor')::uuid and x.workspace_id = (c ->> 'org_id')::uuid and w.deleted_at is null
+     for no key update of x;
+  -- Erased since their token was looked at: nobody knows it any more.
+  if not found then raise exception using errcode = 'P0401', message = 'no such visitor'; end if;
+  if v.blocked_at is not null then raise exception using errcode = 'P0403', message = 'blocked'; end if;
+  select t.id into conversation from app.conversations t where t.visitor_id = v.id and t.workspace_id = v.workspace_id;
+  if conversation is null then
+    insert into app.conversations (workspace_id, visitor_id, channel, customer_name, customer_email, status, bot_user_id)
+      select v.workspace_id, v.id, case when v.relay_key is null then 'web' else 'relay' end, v.name, v.email,
+             case when d.bot then 'bot' else 'waiting' end, case when d.bot then d.bot_user_id end
+        from app.desks d where d.workspace_id = v.workspace_id
+      returning id into conversation;
+  end if;
+  return conversation;
+end $$;
+
+alter function app.keep_unsaid() owner to moat_definer;
+alter function app.send_later_answers(int) owner to moat_definer;
+alter function app.begin_conversation() owner to moat_definer;
+revoke create on schema app from moat_definer;
+revoke moat_definer from current_user;
+
+-- With the agent, not with the member: who does not answer here any more has nothing that leaves by itself.
+alter table app.later_answers no force row level security;
+alter table app.later_answers disable trigger tell_later;
+update app.later_answers x set author_name = coalesce((select a.name from app.agents a where a.workspace_id = x.workspace_id and a.user_id = x.user_id),
+  (select coalesce(nullif(m.name, ''), split_part(m.email, '@', 1)) from app.workspace_members m where m.workspace_id = x.workspace_id and m.user_id = x.user_id), '');
+alter table app.later_answers enable trigger tell_later;
+delete from app.later_answers x where not exists (select from app.agents a where a.workspace_id = x.workspace_id and a.user_id = x.user_id);
+alter table app.later_answers force row level security;
+alter table app.later_answers drop constraint later_answers_workspace_id_user_id_fkey,
+  add foreign key (workspace_id, user_id) references app.agents (workspace_id, user_id) on delete cascade;
+
+-- As before; whoever says that they have seen what was not said yet has seen nothing.
+create or replace function app.held(p_agent app.agents, p_conversation uuid, p_seen bigint, p_drafts boolean) returns text
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  t record;
+begin
+  select x.claimed_by, x.last_seq, v.blocked_at into t from app.conversations x
+    left join app.visitors v on v.id = x.visitor_id and v.workspace_id = x.workspace_id where x.id = p_conversation;
+  if t.claimed_by <> p_agent.user_id then return 'taken'; end if;
+  if t.blocked_at is not null then return 'blocked'; end if;
+  if exists (select from app.conversation_messages x where x.conversation_id = p_conversation and x.seq > case when p_seen > t.last_seq then 0 else p_seen end and x.role <> 'system'
+               and (x.author_id is distinct from p_agent.user_id or x.content ? 'from') and (p_drafts or not x.content ? 'draft')) then
+    return 'news';
+  end if;
+  if t.claimed_by is null then perform app.claim(p_agent, p_conversation); end if;
+  return null;
+end $$;
+
+create or replace function app.set_conversation(p_conversation uuid, p_status text, p_until timestamptz, p_seen bigint, out held text, out done boolean)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  me uuid := (select auth.uid());
+  a app.agents := app.hold_agent();
+  t record;
+begin
+  done := false;
+  select x.status, x.claimed_by, x.handovers, x.bot_user_id, x.workspace_id, x.snoozed_until, x.last_seq into t
+    from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  if t.claimed_by <> me then
+    held := 'taken';
+    return;
+  end if;
+  if p_status in ('resolved', 'snoozed') and exists (
+      select from app.conversation_messages x where x.conversation_id = p_conversation and x.seq > case when p_seen > t.last_seq then 0 else p_seen end and (x.role = 'customer' or x.content ? 'from')) then
+    held := 'news';
+    return;
+  end if;
+  if p_status = 'bot' and (t.handovers > 1 or t.bot_user_id is null or not exists (
+      select from app.desks d where d.workspace_id = t.workspace_id and d.bot)) then
+    raise exception using errcode = 'P0444', message = 'not for the assistant';
+  end if;
+  if t.status = p_status and p_until is not distinct from t.snoozed_until then return; end if;
+  update app.conversations x
+     set status = p_status, claimed_by = null, claimed_at = null,
+         resolved_at = case when p_status = 'resolved' then now() end,
+         snoozed_until = case when p_status = 'snoozed' then p_until end,
+         kept_for = case when p_status = 'snoozed' then me end,
+         waiting_since = case when p_status = 'waiting' then coalesce(x.waiting_since, now()) when p_status = 'resolved' then null else x.waiting_since end
+   where x.id = p_conversation;
+  perform app.log_line(p_conversation, case p_status when 'resolved' then 'resolved this' when 'snoozed' then 'put this off'
+    when 'bot' then 'gave this to the assistant' else case t.status when 'claimed' then 'gave this back' else 'opened this again' end end);
+  done := true;
+end $$;
+
+-- As before; the id of somebody else's words is spent, the same words or not.
+create or replace function app.answer_later(p_conversation uuid, p_client uuid, p_text text, p_seen bigint, p_seconds int, out held text)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  a app.agents := app.hold_agent();
+  t record;
+  m record;
+begin
+  select x.last_seq into t from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  select x.content ->> 'text' as text, x.role, x.author_id into m from app.conversation_messages x
+   where x.client_id = p_client and x.conversation_id = p_conversation
+  union all select x.text, 'agent', x.user_id from app.later_answers x where x.id = p_client and x.conversation_id = p_conversation;
+  if found then
+    if m.text is distinct from p_text or m.role <> 'agent' or m.author_id is distinct from a.user_id then
+      raise exception using errcode = 'P0409', message = 'this id was used for another text';
+    end if;
+    return;
+  end if;
+  held := app.held(a, p_conversation, p_seen, false);
+  if held is not null then return; end if;
+  insert into app.later_answers (id, conversation_id, text, seen, author_name, send_at)
+    -- Nobody has seen what was not said yet.
+    values (p_client, p_conversation, p_text, least(p_seen, t.last_seq), a.name, now() + make_interval(secs => p_seconds));
+end $$;
+
+create or replace function app.answer_conversation(p_conversation uuid, p_client uuid, p_text text, p_seen bigint, p_note boolean,
+    out message_id uuid, out held text)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  me uuid := (select auth.uid());
+  a app.agents;
+  t record;
+  m record;
+  at bigint;
+begin
+  if not p_note then a := app.hold_agent(); end if;
+  select x.workspace_id into t from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  select x.id, x.content, x.role, x.author_id into m from app.conversation_messages x where x.client_id = p_client and x.conversation_id = p_conversation;
+  if found then
+    if m.content ->> 'text' is distinct from p_text or m.role <> (case when p_note then 'note' else 'agent' end) or m.author_id is distinct from me then
+      raise exception using errcode = 'P0409', message = 'this id was used for another text';
+    end if;
+    message_id := m.id;
+    return;
+  end if;
+  -- The id of an answer that has not left yet is spent as well, but for that answer.
+  if exists (select from app.later_answers x where x.id = p_client and x.conversation_id = p_conversation and (p_note or x.text <> p_text or x.user_id <> me)) then
+    raise exception using errcode = 'P0409', message = 'this id was used for another text';
+  end if;
+  if not p_note then
+    held := app.held(a, p_conversation, p_seen, true);
+    if held is not null then return; end if;
+  end if;
+  update app.conversations x
+     set last_seq = x.last_seq + 1, active_at = clock_timestamp(),
+         first_reply_at = case when p_note then x.first_reply_at else coalesce(x.first_reply_at, now()) end,
+         waiting_since = case when p_note then x.waiting_since end
+   where x.id = p_conversation returning x.last_seq into at;
+  insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
+    values (p_conversation, t.workspace_id, at, p_client, case when p_note then 'note' else 'agent' end,
+            jsonb_build_object('text', p_text), me, coalesce(a.name, app.my_name(t.workspace_id)))
+    returning id into message_id;
+end $$;
