@@ -13,6 +13,9 @@ pub struct Source {
     pub title: String,
     /// The heading; empty for an article's beginning.
     pub section: String,
+    /// Where it begins on the article's page.
+    #[serde(default)]
+    pub anchor: String,
 }
 
 /// The assistant of a desk.

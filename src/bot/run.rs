@@ -13,7 +13,7 @@ use super::{
 use crate::{
     answers::answerer::{AnswerError, Metadata, Passage, Piece, Said, Talk, Turn},
     error::AppError,
-    guide::library::{Library, Section},
+    guide::library::{Library, Section, slug},
     server::{lanes::Reason, state::AppState},
     types::{ArticleId, ConversationRole, Role},
 };
@@ -172,7 +172,8 @@ fn look_up(articles: &[(Uuid, String, String)], question: &str) -> (Vec<Source>,
     let found = library.search(question, PASSAGES);
     let source = |section: &&Section| {
         let article = ArticleId(section.page.parse().ok()?);
-        Some(Source { article, title: section.page_title.clone(), section: section.title.clone() })
+        let (title, section) = (section.page_title.clone(), section.title.clone());
+        Some(Source { article, title, anchor: slug(&section), section })
     };
     let passage = |section: &&Section| Passage {
         title: format!("{}: {}", section.page_title, section.title),

@@ -193,6 +193,9 @@ async function readAnew() {
     }
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    // Somebody who answers here by now, or no longer: theirs is another page. What is written is kept on the way.
+    const theirPage = fresh.querySelector("main.desk");
+    if (theirPage && desk && ("agent" in theirPage.dataset) !== ("agent" in desk.dataset)) return location.reload();
     const wasAtEnd = atEnd();
     const shown = () => [...document.querySelectorAll("#lines > li:not(.mine), #queue .rows > li")].map((line) => line.id);
     const had = new Set(shown());
@@ -413,7 +416,13 @@ async function begin() {
   const body = new URLSearchParams({ key: visit.dataset.widget });
   const answer = await fetch("/api/moat/widget/server_fns/begin_visit", { method: "POST", body });
   if (!answer.ok) throw await answer.json().catch(() => ({}));
-  keep(await answer.json());
+  const fresh = await answer.json();
+  // Another tab was faster.
+  if (token()) return;
+  keep(fresh);
+  // Or as fast: of those that begin at the same moment the last has written over the others, and all are its customer. No storage
+  // that frames of others are always given says more.
+  await new Promise((go) => setTimeout(go, 150));
 }
 
 const WORDS = {
@@ -463,6 +472,16 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   complain(composer, "Send what you wrote, or clear it, before you change others.");
 });
+
+const ticks = document.getElementById("tick-all");
+if (ticks) {
+  ticks.hidden = false;
+  ticks.addEventListener("click", () => {
+    const all = [...document.querySelectorAll("#queue li input[type=checkbox]")];
+    const on = all.some((tick) => !tick.checked);
+    for (const tick of all) tick.checked = on;
+  });
+}
 
 let sending = null; // what is being said, until it is stored and shown
 let underWay = null; // its words and their id
@@ -626,6 +645,19 @@ if (people) {
   });
 }
 
+// Down from the box into the list, and there from one to the next; up from the first, back.
+for (const list of [replies, people]) {
+  list?.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = fitting(list).map((one) => one.querySelector("a"));
+    const to = all[all.indexOf(document.activeElement) + step];
+    if (to) to.focus();
+    else if (step < 0) composer.elements.text.focus();
+  });
+}
+
 // A link in what was said leads out of the frame and keeps the page.
 document.addEventListener("click", ({ target }) => {
   const link = target.closest?.(".turn-words a[href]");
@@ -678,9 +710,13 @@ if (composer) {
 composer?.elements.text.addEventListener("keydown", (event) => {
   const list = [replies, people].find((one) => one?.open);
   if (event.key === "Escape" && list) return void (list.open = false);
+  const asks = list && (list === people ? naming() && !named() : event.target.value.startsWith("/"));
+  if (event.key === "ArrowDown" && asks) {
+    event.preventDefault();
+    return fitting(list)[0]?.querySelector("a").focus();
+  }
   if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.isComposing) return;
   event.preventDefault();
-  const asks = list && (list === people ? naming() && !named() : event.target.value.startsWith("/"));
   if (asks && fitting(list)[0]) return fitting(list)[0].querySelector("a").click();
   // What looks like a note, or like a reply that there is none of, goes to no customer by a key.
   const said = ` ${event.target.value.toLowerCase()} `;

@@ -328,7 +328,7 @@ pub struct Said {
     /// Who said it; empty for the customer.
     pub author: String,
     pub text: String,
-    /// The same as HTML, of whoever writes Markdown: the assistant.
+    /// The same as HTML, where it is more than its letters: of the assistant, who writes Markdown, and where there are links in it.
     pub html: String,
     /// As the reader's clock has it.
     pub at: String,

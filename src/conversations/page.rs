@@ -225,6 +225,7 @@ fn Talk(
     };
     let open = matches!(status, ConversationStatus::Waiting | ConversationStatus::Bot);
     let free = has.is_none();
+    let theirs = has.clone().filter(|_| agent && !mine && !asked);
     let back_to = keeper.map(|who| format!(" It comes back to {who}.")).unwrap_or_default();
     let is = match (mine, &has) {
         _ if !until.is_empty() => format!("Put off until {until}.{back_to}"),
@@ -315,13 +316,17 @@ fn Talk(
             let join = (agent && !joined).then(|| {
                 let fields = [("conversation", id.to_string()), ("other", other.to_string())];
                 view! {
-                    <form method="post" action=action("join-conversation") data-send="">
-                        {fields.map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view()}
-                        <button type="submit" class="button">"Join to this one"<span class="unseen">{format!(": {named}")}</span></button>
-                    </form>
+                    <details class="sure">
+                        <summary class="button">"Join to this one"<span class="unseen">{format!(": {named}")}</span></summary>
+                        <form method="post" action=action("join-conversation") data-send="">
+                            {fields.map(|(name, value)| view! { <input type="hidden" name=name value=value/> }).collect_view()}
+                            <p class="quiet">"What was said there stands here as a note, and it is resolved. They can't be parted again."</p>
+                            <button type="submit" class="button" data-key=format!("join-{other}")>"Join them"</button>
+                        </form>
+                    </details>
                 }
             });
-            view! { <li class="row"><a class="link" href=format!("/w/{place}/desk/{other}")>{words}</a>{join}</li> }
+            view! { <li><a class="link" href=format!("/w/{place}/desk/{other}")>{words}</a>{join}</li> }
         };
         view! { <div><h2>"Their other conversations"</h2><ul class="plain-list">{others.into_iter().map(one).collect_view()}</ul></div> }
     });
@@ -335,7 +340,8 @@ fn Talk(
                 ("mark", r.mark.clone()),
                 ("client", r.client.map(|id| id.to_string()).unwrap_or_default()),
             ];
-            let says = if r.text.is_empty() { String::new() } else { "say it, ".to_owned() };
+            let says = if r.text.is_empty() { "" } else { "say it, " };
+            let text = (!r.text.is_empty()).then(|| view! { <p class="quoted" tabindex="0">{r.text.clone()}</p> });
             view! {
                 <li>
                     <form method="post" action=action("run-reply") class="row" data-send="">
@@ -343,6 +349,7 @@ fn Talk(
                         <button type="submit" class="button">{r.name.clone()}</button>
                         <span class="quiet">{format!("{says}{}", r.deeds())}</span>
                     </form>
+                    {text}
                 </li>
             }
         };
@@ -464,7 +471,7 @@ fn Talk(
         <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at answered/>
         <div id="later" data-region="">{waits_to_leave.filter(|_| newest)}</div>
         {if newest {
-            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies people undo use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
+            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies people undo theirs use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
         } else {
             view! { <p class="earlier"><a class="link" href=newer>"Newest messages"</a></p> }.into_any()
         }}
@@ -488,6 +495,8 @@ fn Composer(
     people: Vec<String>,
     /// Seconds for which an answer waits when nothing else is chosen.
     undo: i32,
+    /// The colleague who has it.
+    theirs: Option<String>,
     /// This page with words that are sent often in the box, but for their id.
     use_at: String,
     action: String,
@@ -513,6 +522,9 @@ fn Composer(
     view! {
         <form id="composer" class="composer-plain" method="post" action=action data-send="text">
             <div id="composer-error"><FormError error fields=&[]/></div>
+            <div id="whose" data-region="">
+                {theirs.map(|name| view! { <p class="quiet">{format!("An answer of yours would be held, as {} has this. A note is kept.", if name.is_empty() { "somebody" } else { &name })}</p> })}
+            </div>
             <input type="hidden" name="conversation" value=id.to_string()/>
             <input type="hidden" name="client" value=client/>
             <input type="hidden" name="seen" value=seen.to_string()/>

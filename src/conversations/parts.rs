@@ -55,14 +55,14 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
             {if html.is_empty() {
                 view! { <p class="turn-words">{text.clone()}</p> }.into_any()
             } else {
-                view! { <div class="turn-words prose" inner_html=html></div> }.into_any()
+                view! { <div class="turn-words" class:prose=role == ConversationRole::Bot inner_html=html></div> }.into_any()
             }}
             {(!sources.is_empty()).then(|| view! {
                 <p class="turn-from">
                     "From: "
                     {sources.into_iter().enumerate().map(|(n, s)| {
                         let words = if s.section.is_empty() { s.title } else { format!("{}, {}", s.title, s.section) };
-                        view! { {(n > 0).then_some(" · ")}<a class="link" href=format!("{help}/{}", s.article) target="_blank" rel="noopener">{words}</a> }
+                        view! { {(n > 0).then_some(" · ")}<a class="link" href=format!("{help}/{}#{}", s.article, s.anchor) target="_blank" rel="noopener">{words}</a> }
                     }).collect_view()}
                 </p>
             })}

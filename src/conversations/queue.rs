@@ -119,7 +119,7 @@ fn Narrower(
     saved: Vec<(ViewId, String, String)>,
     narrowed: bool,
 ) -> impl IntoView {
-    let more = narrow.fields().iter().any(|(name, _)| *name != "words");
+    let filtered = narrow.fields().iter().any(|(name, _)| *name != "words");
     let back = form_back(&["save-view"]);
     let error = back.as_ref().and_then(|b| b.error.clone());
     let choice = |name: &'static str, label: &'static str, now: String, options: Vec<(String, String)>| {
@@ -143,6 +143,7 @@ fn Narrower(
         .map(|(value, called)| (value.to_owned(), called.to_owned()))
         .to_vec();
     let kept = saved.iter().find(|(_, _, to)| *to == query).map(|(id, name, _)| (*id, name.clone()));
+    let is_kept = kept.is_some();
     let fields = narrow.fields().into_iter().map(|(name, value)| (format!("narrow[{name}]"), value.to_owned()));
     let fields: Vec<_> = fields.chain([("view".to_owned(), view.as_str().to_owned())]).collect();
     let keep = match kept {
@@ -172,7 +173,7 @@ fn Narrower(
                 <input id="words" name="words" type="search" value=narrow.words.clone() placeholder="Search" maxlength="200"/>
                 <button type="submit" class="button">"Search"</button>
             </div>
-            <details class="more" open=more>
+            <details class="more" open=filtered && !is_kept>
                 <summary class="link">"Filter"</summary>
                 // Any label: those of what is open are offered.
                 <div class="narrow-field">
@@ -188,7 +189,7 @@ fn Narrower(
             </details>
             {narrowed.then(|| view! { <p><a class="link" href=format!("{base}?view={}", view.as_str())>"Show all again"</a></p> })}
         </form>
-        {more.then_some(keep)}
+        {filtered.then_some(keep)}
     }
 }
 
@@ -238,6 +239,8 @@ fn Many(back: Option<FormBack>, action: String) -> impl IntoView {
     view! {
         <details class="more" id="many-more" open=open>
             <summary class="link">"Do something for all ticked ones"</summary>
+            // Of no use without the script, which shows it.
+            <button type="button" id="tick-all" class="button" hidden>"Tick all that are shown"</button>
             <form id="many" method="post" action=action>
                 <div class="narrow-field">
                     <label for="change">"Do"</label>

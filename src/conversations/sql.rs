@@ -351,7 +351,7 @@ pub async fn conversation(
         seq,
         role,
         author,
-        html: if role == ConversationRole::Bot { markdown::to_html(&text) } else { String::new() },
+        html: if role == ConversationRole::Bot { markdown::to_html(&text) } else { markdown::linked(&text) },
         text,
         at,
         mine: mine.unwrap_or_default(),

@@ -20,6 +20,7 @@ use crate::{
 };
 use ammonia::Builder;
 use comrak::{Options, adapters::SyntaxHighlighterAdapter, markdown_to_html_with_plugins, options::Plugins};
+use linkify::{LinkFinder, LinkKind, Span};
 use syntect::{
     html::{ClassStyle, ClassedHTMLGenerator},
     parsing::SyntaxSet,
@@ -108,7 +109,37 @@ pub fn to_html(markdown: &str) -> String {
     html(markdown, &MESSAGE, false)
 }
 
-/// A page of the guide: the same, with anchors at its headings.
+/// Plain text whose web addresses are links, as HTML; empty where there are none.
+pub fn linked(text: &str) -> String {
+    static FINDER: LazyLock<LinkFinder> = LazyLock::new(|| {
+        let mut finder = LinkFinder::new();
+        finder.kinds(&[LinkKind::Url]);
+        finder
+    });
+    let web = |span: &Span| {
+        let address = span.as_str();
+        let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
+        span.kind().is_some() && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    };
+    if !text.contains("://") || !FINDER.spans(text).any(|span| web(&span)) {
+        return String::new();
+    }
+    let mut html = String::with_capacity(text.len() * 2);
+    for span in FINDER.spans(text) {
+        if web(&span) {
+            html.push_str("<a href=\"");
+            let _ = escape(&mut html, span.as_str());
+            html.push_str("\" rel=\"external noopener noreferrer nofollow\">");
+            let _ = escape(&mut html, span.as_str());
+            html.push_str("</a>");
+        } else {
+            let _ = escape(&mut html, span.as_str());
+        }
+    }
+    html
+}
+
+/// A page of the guide: the same as of a message, with anchors at its headings.
 pub fn to_guide_html(markdown: &str) -> String {
     html(markdown, &GUIDE, true)
 }
@@ -359,6 +390,30 @@ pub fn escape(output: &mut dyn Write, text: &str) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn web_addresses_in_plain_text_are_links_and_nothing_else_is_more_than_its_letters() {
+        let link = |address: &str| {
+            format!("<a href=\"{address}\" rel=\"external noopener noreferrer nofollow\">{address}</a>")
+        };
+        assert_eq!(
+            linked("see (https://example.org/a?b=1), <b>"),
+            format!("see ({}), &lt;b&gt;", link("https://example.org/a?b=1"))
+        );
+        assert_eq!(linked("HTTP://EXAMPLE.ORG."), format!("{}.", link("HTTP://EXAMPLE.ORG")));
+        assert_eq!(linked("https://a.example/?x=\"><script>").matches("<script>").count(), 0);
+        assert_eq!(linked("https://a.example/&b"), link("https://a.example/&amp;b"));
+        for none in [
+            "plain",
+            "javascript://example.org/%0aalert(1)",
+            "ftp://example.org",
+            "vi@example.org",
+            "a://b",
+            "<i>://</i>",
+        ] {
+            assert_eq!(linked(none), "", "{none}");
+        }
+    }
 
     #[test]
     fn nothing_that_somebody_writes_becomes_more_than_text() {

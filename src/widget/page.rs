@@ -61,9 +61,14 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
     });
     let name = welcome.name;
     let by_bot = own.status == Some(ConversationStatus::Bot);
-    // Asked for when nobody is there; otherwise there for whoever has to go.
-    let ask = own.status.is_some() && !by_bot && own.email.is_empty();
-    let urgent = !welcome.open && own.status != Some(ConversationStatus::Claimed);
+    // Asked for when nobody is there; otherwise there for whoever has to go, or left another one than they meant.
+    let ask = own.status.is_some() && !by_bot;
+    let urgent = own.email.is_empty() && !welcome.open && own.status != Some(ConversationStatus::Claimed);
+    let left = if own.email.is_empty() {
+        "Leave an e-mail address".to_owned()
+    } else {
+        format!("We can write to {}", own.email)
+    };
     let help = format!("/help/{key}");
     view! {
         <Title text=name.clone()/>
@@ -98,11 +103,13 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
             <div id="ask" data-region="">
                 {ask.then(|| view! {
                     <details class="ask" open=urgent>
-                        <summary class="link">"Leave an e-mail address"</summary>
+                        <summary class="link">{left}</summary>
                         <form method="post" action="/api/moat/widget/server_fns/introduce" data-send="">
+                            <label for="name">"Your name, if you like"</label>
+                            <input id="name" name="name" autocomplete="name" maxlength="80" value=own.name/>
                             <label for="email">"Where can we write to you when you have gone?"</label>
                             <div class="row">
-                                <input id="email" name="email" type="email" autocomplete="email" required=true placeholder="you@example.org"/>
+                                <input id="email" name="email" type="email" autocomplete="email" required=true placeholder="you@example.org" value=own.email/>
                                 <button type="submit" class="button">"Leave address"</button>
                             </div>
                         </form>

@@ -1,0 +1,126 @@
+import AxeBuilder from "@axe-core/playwright";
+import { bubble, colleague, live, openDesk, rows, say, shop, turns } from "../support/desk";
+import { expect, test } from "../support/test";
+
+const shots = process.env.MOAT_SHOTS;
+
+test("two tabs that write their first words at the same moment are one customer, who can leave a name and mend an address", async ({ page, another }) => {
+  const { desk, key } = await openDesk(page);
+  const { url, server } = await shop(key);
+  const browser = await another();
+  const tabs = [await browser.newPage(), await browser.newPage()];
+  const frames = [await bubble(tabs[0], url), await bubble(tabs[1], url)];
+  // Both are given a token before either hears of it.
+  let both = () => {};
+  const asked = new Promise<void>((go) => (both = go));
+  let many = 0;
+  await browser.route(/begin_visit/, async (route) => {
+    const answer = await route.fetch();
+    if (++many === 2) both();
+    await asked;
+    await route.fulfill({ response: answer });
+  });
+  for (const [n, frame] of frames.entries()) {
+    await frame.getByLabel("Your message").fill(n ? "from the right" : "from the left");
+    await frame.getByLabel("Your message").press("Enter");
+  }
+  for (const frame of frames) await expect(turns(frame)).toHaveText([/from the (left|right)/, /from the (left|right)/]);
+  expect(many).toBe(2);
+  await page.goto(desk);
+  await expect(rows(page)).toHaveCount(1);
+  await expect(page.getByRole("link", { name: "Waiting 1" })).toBeVisible();
+
+  await frames[0].getByText("Leave an e-mail address").click();
+  await frames[0].getByLabel("Your name").fill("Vi");
+  await frames[0].getByLabel("Where can we write").fill("vi@exmaple.org");
+  await frames[0].getByRole("button", { name: "Leave address" }).click();
+  await frames[0].getByText("We can write to vi@exmaple.org").click();
+  await frames[0].getByLabel("Where can we write").fill("vi@example.org");
+  if (shots) await tabs[0].screenshot({ path: `${shots}/address.png` });
+  await frames[0].getByRole("button", { name: "Leave address" }).click();
+  await expect(frames[0].getByText("We can write to vi@example.org")).toBeVisible();
+  await rows(page).getByRole("link").click();
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Vi");
+  await expect(page.locator("#talk-head")).toContainText("vi@example.org");
+  server.close();
+});
+
+test("whoever becomes an agent has an agent's page, finds by arrows, sees who has it, and ticks all at once", async ({ page, another }) => {
+  const { desk, key, name } = await openDesk(page);
+  const bobs = await (await another()).newPage();
+  await colleague(page, bobs, desk, name);
+  await page.goto(`${desk}/set-up`);
+  for (const short of ["sorry", "soon"]) {
+    await page.getByLabel("Short name").fill(short);
+    await page.getByLabel("Words", { exact: true }).fill(`${short}, {{customer}}.`);
+    if (short === "soon") {
+      await page.getByText("What else it does").click();
+      await page.getByLabel("Add labels").fill("later");
+    }
+    await page.getByRole("button", { name: "Keep", exact: true }).click();
+    await expect(page.getByText("Kept.")).toBeVisible();
+  }
+  const { url, server } = await shop(key);
+  const frame = await bubble(await (await another()).newPage(), url);
+  await say(frame, "it is at https://example.org/parcel?n=1.");
+  await say(await bubble(await (await another()).newPage(), url), "hello");
+
+  await page.goto(desk);
+  await rows(page).getByRole("link").filter({ hasText: "it is at" }).click();
+  await live(page);
+  const link = turns(page).first().getByRole("link");
+  await expect(link).toHaveAttribute("href", "https://example.org/parcel?n=1");
+  await expect(link).toHaveAttribute("rel", /noopener/);
+  // By the arrows to the second of two, and back into the box from the first.
+  const box = page.getByLabel("Your answer");
+  await box.pressSequentially("/so");
+  await box.press("ArrowDown");
+  await page.keyboard.press("ArrowUp");
+  await expect(box).toBeFocused();
+  await box.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await expect(box).toHaveValue(/^(sorry|soon)/);
+  const second = await box.inputValue();
+  await box.fill("/so");
+  await box.press("Enter");
+  expect(await box.inputValue()).not.toBe(second);
+  await box.fill("");
+  // What a reply in one step says is read before it is said.
+  await expect(page.locator(".quoted")).toHaveText(/^soon/);
+  if (shots) await page.screenshot({ path: `${shots}/one-step.png` });
+
+  // Bob has it: it is said before anything is written.
+  await bobs.goto(page.url());
+  await expect(bobs.getByText("An answer of yours")).toHaveCount(0);
+  await bobs.getByRole("button", { name: "Take", exact: true }).click();
+  await expect(page.getByText("An answer of yours would be held, as Bob has this. A note is kept.")).toBeVisible();
+  await expect(bobs.getByText("An answer of yours")).toHaveCount(0);
+  expect((await new AxeBuilder({ page }).analyze()).violations.map((violation) => violation.id)).toEqual([]);
+  if (shots) await page.screenshot({ path: `${shots}/theirs.png` });
+
+  // An agent no more, and one again, with the page open and half a note written.
+  await live(bobs);
+  await bobs.getByLabel("Your answer").fill("half a thought");
+  const set = await (page.context()).newPage();
+  await set.goto(`${desk}/set-up`);
+  const row = set.getByRole("listitem").filter({ hasText: "Bob" }).first();
+  await row.getByText("Remove").first().click();
+  await row.getByRole("button", { name: /Remove/ }).last().click();
+  await expect(bobs.getByLabel("A note for the team")).toHaveValue("half a thought");
+  await expect(bobs.getByRole("button", { name: "Take", exact: true })).toHaveCount(0);
+  await set.locator("#agent-name").fill("Bob");
+  await set.getByRole("button", { name: "Add", exact: true }).first().click();
+  await expect(bobs.getByLabel("Your answer")).toHaveValue("half a thought");
+  await bobs.getByLabel("Your answer").fill("");
+
+  // All that are shown, and none of them.
+  await page.goto(desk);
+  await page.getByText("Do something for all ticked ones").click();
+  await page.getByRole("button", { name: "Tick all that are shown" }).click();
+  await expect(rows(page).getByRole("checkbox", { checked: true })).toHaveCount(await rows(page).count());
+  await page.getByRole("button", { name: "Tick all that are shown" }).click();
+  await expect(rows(page).getByRole("checkbox", { checked: true })).toHaveCount(0);
+  if (shots) await page.screenshot({ path: `${shots}/many.png` });
+  server.close();
+});
