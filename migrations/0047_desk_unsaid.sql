@@ -5,8 +5,41 @@ alter table app.later_answers add column author_name text not null default '';
 comment on column app.later_answers.author_name is 'as the customer would have been told it; what is kept as a draft has it when the person is gone';
 grant insert (author_name) on app.later_answers to authenticated;
 
+drop function gate.read_desk(text);
+
 grant moat_definer to current_user;
 grant usage, create on schema app to moat_definer;
+grant create on schema gate to moat_definer;
+
+-- As before, and while nobody is there, when the desk's hours begin again: by the clock of whoever asks, in words; NULL within them and
+-- for a desk that has none.
+create function gate.read_desk(p_key text, p_zone text, out name text, out welcome text, out origins text[], out open boolean, out bot text, out opens text)
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  t record;
+  z text := app.zone(p_zone);
+  -- Where the first minute ends that is one of theirs.
+  first timestamptz;
+begin
+  select d.name, d.welcome, k.origins, exists (
+      select from app.agents a where a.workspace_id = k.workspace_id and a.here_until > now() and a.available) as open,
+      case when d.bot then d.bot_name end as bot, d.zone, d.hours
+    into t
+    from app.widget_keys k join app.desks d on d.workspace_id = k.workspace_id
+    join app.workspaces w on w.id = k.workspace_id where k.key = p_key and w.deleted_at is null;
+  if not found then return; end if;
+  name := t.name;
+  welcome := t.welcome;
+  origins := t.origins;
+  open := t.open;
+  bot := t.bot;
+  first := app.working_time(now(), 1, t.zone, t.hours);
+  if not open and first > now() + interval '1 minute' then
+    first := first - interval '1 minute';
+    opens := case when (first at time zone z)::date = (now() at time zone z)::date then 'today' else 'on ' || to_char(first at time zone z, 'FMDay') end
+      || to_char(first at time zone z, '" at "HH24:MI');
+  end if;
+end $$;
 
 -- What its writer meant to say, and answers no more to say it: a draft for whoever goes on, who is sought now. With the agent's row by
 -- itself, with their membership or with their account, whose name may be gone by then.
@@ -149,6 +182,8 @@ end $$;
 alter function app.keep_unsaid() owner to moat_definer;
 alter function app.send_later_answers(int) owner to moat_definer;
 alter function app.begin_conversation() owner to moat_definer;
+alter function gate.read_desk(text, text) owner to moat_definer;
+revoke create on schema gate from moat_definer;
 revoke create on schema app from moat_definer;
 revoke moat_definer from current_user;
 

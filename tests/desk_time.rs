@@ -319,6 +319,11 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
     let leave = [("name", "cy@example.org"), ("password", PASSWORD)];
+    // By the server, a moment later.
+    let erased = async || {
+        let there = "select count(*) from app.agents where name = 'Cy'";
+        app.until("they are erased", async || (app.count(there).await == 0).then_some(())).await;
+    };
     for what in ["no agent", "removed", "erased", "banned"] {
         let cy = app.sign_up("cy@example.org").await;
         let cys = join(&app, &place, &cy, "project_creator").await;
@@ -349,6 +354,7 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
             "erased" => {
                 let gone = app.call(Some(&cy), "accounts/server_fns/erase_account", &leave).await;
                 assert!(gone.status.as_u16() < 400, "{}", gone.body);
+                erased().await;
             }
             _ => behind(&app, "update app.users set status = 'banned' where email = 'cy@example.org'").await,
         }
@@ -380,6 +386,7 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
         }
         if what != "erased" && what != "banned" {
             app.call(Some(&cy), "accounts/server_fns/erase_account", &leave).await;
+            erased().await;
         }
     }
 }
@@ -543,4 +550,32 @@ async fn figures_count_what_was_answered_and_resolved_here_and_the_file_has_a_li
     let request = Request::get(format!("/w/{place}/desk/conversations.csv")).header(header::COOKIE, ada.cookie());
     let lured = request.header("sec-fetch-site", "cross-site").body(Body::empty()).unwrap();
     assert_eq!(app.send(lured).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_customer_reads_when_the_team_is_back_by_their_own_clock_while_nobody_is_there_and_the_hours_are_over() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let opens = async |zone: &str| app.state.lanes.read_desk(&key, zone).await.unwrap().opens;
+    // The day after tomorrow alone, from nine to five.
+    let (day, name): (i32, String) = sqlx::query_as(
+        "select extract(isodow from d.day)::int, to_char(d.day, 'FMDay') from (select (now() at time zone 'UTC')::date + 2 as day) d",
+    )
+    .fetch_one(&mut app.db.superuser().await)
+    .await
+    .unwrap();
+    let mut hours = [""; 14];
+    let at = 2 * (day as usize - 1);
+    (hours[at], hours[at + 1]) = ("09:00", "17:00");
+    targets(&app, &ada, &place, "", "", &hours).await;
+    ok(&app, &ada, &place, &format!("{DESK}/be_here"), &[]).await;
+    assert_eq!(opens("UTC").await, None, "somebody is there all the same");
+    ok(&app, &ada, &place, &format!("{DESK}/set_available"), &[("available", "false")]).await;
+    assert_eq!(opens("UTC").await, Some(format!("on {name} at 09:00")));
+    assert_eq!(opens("Etc/GMT-9").await, Some(format!("on {name} at 18:00")));
+    // Within them, and without any, nothing is promised.
+    targets(&app, &ada, &place, "", "", &["00:00"; 14]).await;
+    assert_eq!(opens("UTC").await, None);
+    targets(&app, &ada, &place, "", "", &[]).await;
+    assert_eq!(opens("UTC").await, None);
 }

@@ -719,7 +719,7 @@ pub static CASES: &[Case] = &[
         Owner,
         "select from app.after('select app.set_bot(true, ''x'', ''{}'')', 'select count(*)::text from app.desks where bot') n where n = '1'",
     ),
-    definer("desks.select_definer", Opening, "select from gate.read_desk('key of a') d where d.name = 'of A'"),
+    definer("desks.select_definer", Opening, "select from gate.read_desk('key of a', 'UTC') d where d.name = 'of A'"),
     definer("widget_keys.select_definer", Opening, "select where gate.make_visitor('key of a', 'new')"),
     definer("agents.select_definer", Owner, "select app.hold_colleague('ac000000-0000-4000-8000-00000000000a')"),
     definer("agents.update_definer", Owner, "select app.hold_agent()"),

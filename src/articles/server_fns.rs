@@ -88,7 +88,7 @@ pub async fn list_help(key: String) -> Result<Help, AppError> {
     use crate::server::state;
     let lanes = &state::current()?.lanes;
     let key = key.replace('\0', "");
-    let desk = lanes.read_desk(&key).await?.name;
+    let desk = lanes.read_desk(&key, "UTC").await?.name;
     let articles = lanes.read_help(&key, None).await?;
     let articles = articles.into_iter().map(|(id, title, _)| ArticleRow { id, title, published: true }).collect();
     Ok(Help { desk, articles })

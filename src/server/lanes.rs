@@ -109,6 +109,8 @@ pub struct Desk {
     pub open: bool,
     /// What the assistant is called that answers first, if there is one.
     pub bot: Option<String>,
+    /// When its hours begin again, in words, while nobody is there and they are over.
+    pub opens: Option<String>,
 }
 
 /// What a user lane is opened with. A token's claims, already verified.
@@ -307,10 +309,12 @@ impl Lanes {
     }
 
     /// What a web page's key leads to; `NotFound` when it is none.
-    pub async fn read_desk(&self, key: &str) -> Result<Desk, AppError> {
+    /// `zone` is theirs who ask.
+    pub async fn read_desk(&self, key: &str, zone: &str) -> Result<Desk, AppError> {
         let query = || {
-            sqlx::query("select name, 'none' as role, welcome, origins, open, bot from gate.read_desk($1)")
+            sqlx::query("select name, 'none' as role, welcome, origins, open, bot, opens from gate.read_desk($1, $2)")
                 .bind(key.to_owned())
+                .bind(zone.to_owned())
         };
         let (lane, row) = opened(&self.visitor, query).await?;
         let name: Option<String> = row.try_get(0)?;
@@ -321,6 +325,7 @@ impl Lanes {
                 origins: row.try_get(3)?,
                 open: row.try_get(4)?,
                 bot: row.try_get(5)?,
+                opens: row.try_get(6)?,
             }),
             None => Err(AppError::NotFound),
         };

@@ -55,7 +55,7 @@ pub async fn migrate(owner: &PgConnectOptions, logins: &Logins, passwords: &Pass
             options: &logins.visitor,
             password: passwords.visitor.as_deref(),
             lane: "visitor",
-            opens: "gate.open_visitor(bytea), gate.read_desk(text), gate.read_help(text, uuid), gate.make_visitor(text, bytea), gate.open_relay(bytea, text, text, text)",
+            opens: "gate.open_visitor(bytea), gate.read_desk(text, text), gate.read_help(text, uuid), gate.make_visitor(text, bytea), gate.open_relay(bytea, text, text, text)",
         },
     ] {
         ensure_login(&mut conn, &login).await?;

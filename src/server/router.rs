@@ -454,7 +454,7 @@ async fn page(State(state): State<AppState>, request: Request) -> Response {
 
 /// The page in the bubble's frame. Which pages may show it is the key's to say.
 async fn widget_page(State(state): State<AppState>, Path(key): Path<String>, request: Request) -> Response {
-    let desk = state.lanes.read_desk(&key.replace('\0', "")).await;
+    let desk = state.lanes.read_desk(&key.replace('\0', ""), "UTC").await;
     let mut response = render_page(&state, request).await;
     // That there is nothing is said in the frame as well: the bubble is still on the page.
     response.extensions_mut().insert(headers::Framed(desk.map(|desk| desk.origins).unwrap_or_default()));

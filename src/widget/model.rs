@@ -21,6 +21,8 @@ pub struct Welcome {
     pub open: bool,
     /// What the assistant is called that answers first, if there is one.
     pub bot: Option<String>,
+    /// When somebody is there again, in words, if the desk has hours and they are over.
+    pub opens: Option<String>,
 }
 
 /// A conversation as its customer reads it.

@@ -34,6 +34,7 @@ pub fn Widget() -> impl IntoView {
 #[component]
 fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl IntoView {
     let own = own.unwrap_or_default();
+    let back = |words: &str| welcome.opens.as_ref().map(|at| format!("{words} {at}")).unwrap_or_default();
     let is = match own.status {
         Some(ConversationStatus::Claimed) => match own.agent {
             Some(name) if own.typing => format!("{name} is typing."),
@@ -48,10 +49,14 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
         }
         Some(ConversationStatus::Resolved) => "This is resolved. Write again and it is open once more.".to_owned(),
         Some(_) if welcome.open => "Your question is with the team.".to_owned(),
-        Some(_) => "Nobody is here at this moment. Your question waits for the team.".to_owned(),
+        Some(_) => {
+            format!("Nobody is here at this moment. Your question waits for the team{}.", back(", who are back"))
+        }
         None if welcome.bot.is_some() => format!("{} answers at once.", welcome.bot.as_deref().unwrap_or_default()),
         None if welcome.open => "Somebody is here to answer.".to_owned(),
-        None => "Nobody is here at this moment. Write, and you are answered later.".to_owned(),
+        None => {
+            format!("Nobody is here at this moment. Write, and you are answered later{}.", back(": the team is back"))
+        }
     };
     // Of what they said last; once it is answered, the answer says it.
     let state = own.lines.last().filter(|line| line.mine).map(|line| match own.status {

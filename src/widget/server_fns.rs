@@ -7,8 +7,8 @@ use crate::{error::AppError, types::ClientId};
 #[server]
 pub async fn read_welcome(key: String) -> Result<Welcome, AppError> {
     use crate::server::state;
-    let desk = state::current()?.lanes.read_desk(&key.replace('\0', "")).await?;
-    Ok(Welcome { name: desk.name, welcome: desk.welcome, open: desk.open, bot: desk.bot })
+    let desk = state::current()?.lanes.read_desk(&key.replace('\0', ""), &state::zone()).await?;
+    Ok(Welcome { name: desk.name, welcome: desk.welcome, open: desk.open, bot: desk.bot, opens: desk.opens })
 }
 
 /// A new visitor of that desk: gives the token that opens their conversation from now on. It is shown once and stored as a hash.
