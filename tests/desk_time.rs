@@ -9,7 +9,7 @@ use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, Visitor, agent, answer, behind, desk, only, queue, read, said, set},
+    desk::{Desk, Visitor, agent, answer, behind, desk, only, queue, read, said, seen, set},
     harness::{Answer, App, Db, PASSWORD, Person},
     workspaces::{at, join, ok},
 };
@@ -244,6 +244,14 @@ async fn an_answer_for_later_is_read_by_the_customer_when_its_time_comes_and_can
     assert_eq!(keep(&third, "third").await, StatusCode::CONFLICT);
     assert_eq!(keep(&fourth, "fourth").await, StatusCode::OK);
     assert_eq!(later(&app, &ada, &place, &id, &fourth, "fourth", "60").await.status, StatusCode::CONFLICT);
+    // Nor are the same words of somebody else's, who could send them now: hers would be taken for sent.
+    agent(&app, &ada, &place, &bobs, "Bob", "5").await;
+    assert_eq!(set(&app, &ada, &place, &id, "waiting").await.status, StatusCode::OK);
+    assert_eq!(later(&app, &bob, &bobs, &id, &third, "third", "0").await.status, StatusCode::CONFLICT);
+    assert_eq!(later(&app, &bob, &bobs, &id, &third, "third", "60").await.status, StatusCode::CONFLICT);
+    come(&app).await;
+    assert_eq!(vi.reads(&app).await, ["hello", "hi", "more", "and more"]);
+    assert_eq!(texts(&read(&app, &ada, &place, &id).await, "note"), ["fourth", "third"], "Bob's note came first");
 }
 
 #[tokio::test]
@@ -330,8 +338,9 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
         agent(&app, &ada, &place, &cys, "Cy", "5").await;
         ok(&app, &cy, &cys, &format!("{DESK}/be_here"), &[]).await;
         let mut kept = Vec::new();
-        // One that they have, one that they put off until the customer writes, one that they hold resolved, one taken back.
-        for state in ["claimed", "snoozed", "resolved", "waiting"] {
+        // One that they have, one that they put off until the customer writes, one that they resolved, one taken back, one that was sent
+        // at once after all, one of a customer who is shut out.
+        for state in ["claimed", "snoozed", "resolved", "waiting", "sent", "blocked"] {
             let vi = Visitor::new(&app, &key).await;
             vi.say(&app, state).await;
             let id = only(&app, &cy, &cys, "waiting").await;
@@ -340,7 +349,16 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
             if state == "waiting" {
                 ok(&app, &cy, &cys, "later/server_fns/take_back", &[("answer", &client)]).await;
             }
-            if state != "claimed" {
+            if state == "sent" {
+                let seen = seen(&app, &cy, &cys, &id).await;
+                let fields = [("conversation", &*id), ("client", &client), ("text", "late words"), ("seen", &seen)];
+                ok(&app, &cy, &cys, &format!("{DESK}/answer_conversation"), &fields).await;
+            }
+            if state == "blocked" {
+                let fields = [("conversation", &*id), ("blocked", "true")];
+                ok(&app, &cy, &cys, &format!("{DESK}/block_customer"), &fields).await;
+            }
+            if ["snoozed", "resolved", "waiting"].contains(&state) {
                 assert_eq!(set(&app, &cy, &cys, &id, state).await.status, StatusCode::OK);
             }
             if state == "waiting" {
@@ -360,11 +378,14 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
         }
         come(&app).await;
         for (state, id, vi) in kept {
-            assert_eq!(vi.reads(&app).await, [state], "{what}: nobody says it by themselves");
+            if state != "blocked" {
+                let reads = if state == "sent" { &[state, "late words"][..] } else { &[state] };
+                assert_eq!(vi.reads(&app).await, reads, "{what}: nobody says it by themselves");
+            }
             let whole = read(&app, &ada, &place, &id).await;
             let notes: Vec<_> = whole["messages"].as_array().unwrap().iter().filter(|m| m["role"] == "note").collect();
-            let mine = state == "waiting";
-            assert_eq!(notes.len(), usize::from(!mine), "{what} {state}: {whole}");
+            let drafts = usize::from(state != "waiting" && state != "sent");
+            assert_eq!(notes.len(), drafts, "{what} {state}: {whole}");
             for note in notes {
                 assert_eq!(
                     (&note["text"], &note["author"], &note["late"]),
@@ -375,7 +396,9 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
             // Somebody else is sought, but for what somebody has, or was resolved by whom nobody sent away.
             let is = match (what, state) {
                 (_, "waiting") => "claimed",
+                (_, "blocked") => "resolved",
                 ("banned", "claimed" | "resolved") => state,
+                ("banned", "sent") => "claimed",
                 _ => "waiting",
             };
             assert_eq!(whole["status"], is, "{what} {state}");
