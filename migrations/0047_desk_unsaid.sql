@@ -35,7 +35,8 @@ begin
   bot := t.bot;
   first := app.working_time(now(), 1, t.zone, t.hours);
   if not open and first > now() + interval '1 minute' then
-    first := first - interval '1 minute';
+    -- The last of their seconds now are no time to come back in, and count at the beginning of the next ones.
+    first := case when extract(second from first) > 0 then date_trunc('minute', first) else first - interval '1 minute' end;
     opens := case when (first at time zone z)::date = (now() at time zone z)::date then 'today' else 'on ' || to_char(first at time zone z, 'FMDay') end
       || to_char(first at time zone z, '" at "HH24:MI');
   end if;
@@ -76,6 +77,18 @@ begin
   on conflict (conversation_id, workspace_id, user_id) do update set mentioned = excluded.mentioned;
   return null;
 end $$;
+-- What goes back or is kept when an agent goes is held before any of it is changed, in the order in which everybody holds several: the
+-- answers for later go with the agent, and whoever sends or erases them holds their talk first.
+create function app.hold_theirs() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform from app.conversations t where t.workspace_id = old.workspace_id
+     and (t.claimed_by = old.user_id or t.kept_for = old.user_id or t.id in (
+       select x.conversation_id from app.later_answers x where x.workspace_id = old.workspace_id and x.user_id = old.user_id))
+   order by t.id for no key update;
+  return old;
+end $$;
+create trigger hold_theirs before delete on app.agents for each row execute function app.hold_theirs();
 create trigger keep_unsaid after delete on app.later_answers for each row when (old.taken_back_at is null) execute function app.keep_unsaid();
 
 -- As before; what is late by more than a day, of a workspace that was away or a server that stood still, is asked about first.
@@ -87,6 +100,7 @@ declare
   lives text;
   who text;
   gave_back boolean;
+  opens boolean;
   at bigint;
   n int := 0;
 begin
@@ -99,7 +113,7 @@ begin
     continue when not found;
     select a.name into who from app.workspace_members m
       join app.agents a on a.workspace_id = m.workspace_id and a.user_id = m.user_id
-     where m.workspace_id = l.workspace_id and m.user_id = l.user_id for key share of m skip locked;
+     where m.workspace_id = l.workspace_id and m.user_id = l.user_id for key share of m, a skip locked;
     continue when not found;
     -- Its deletion waits for the membership, or has been before.
     continue when exists (select from app.workspaces w where w.id = l.workspace_id and w.deleted_at is not null);
@@ -120,11 +134,14 @@ begin
                      -- That somebody else took, resolved or joined it is something, and how urgent it is is not.
                      and not (x.role = 'system' and x.content ->> 'text' like 'made this %')) then
       -- Whoever may not sign in reads no draft: their customer waits for somebody else.
+      opens := lives <> 'active' and t.status in ('snoozed', 'resolved') and t.merged_into is null and not exists (
+        select from app.visitors v where v.id = t.visitor_id and v.workspace_id = l.workspace_id and v.blocked_at is not null);
       update app.conversations x
          set last_seq = x.last_seq + 1,
-             status = case when lives <> 'active' and x.status = 'snoozed' then 'waiting' else x.status end,
-             snoozed_until = case when lives = 'active' then x.snoozed_until end,
-             waiting_since = case when lives <> 'active' and x.status = 'snoozed' then coalesce(x.waiting_since, now()) else x.waiting_since end
+             status = case when opens then 'waiting' else x.status end,
+             waiting_since = case when opens then coalesce(x.waiting_since, now()) else x.waiting_since end,
+             snoozed_until = case when opens then null else x.snoozed_until end,
+             resolved_at = case when opens then null else x.resolved_at end
        where x.id = l.conversation_id and x.workspace_id = l.workspace_id returning x.last_seq into at;
       insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
         values (l.conversation_id, l.workspace_id, at, l.id, 'note', jsonb_build_object('text', l.text, 'draft', true, 'late', true), l.user_id, who);
@@ -165,8 +182,13 @@ begin
   select x.* into v from app.visitors x join app.workspaces w on w.id = x.workspace_id
    where x.id = (c ->> 'visitor')::uuid and x.workspace_id = (c ->> 'org_id')::uuid and w.deleted_at is null
      for no key update of x;
-  -- Erased since their token was looked at: nobody knows it any more.
-  if not found then raise exception using errcode = 'P0401', message = 'no such visitor'; end if;
+  if not found then
+    -- A desk that was deleted since their token was looked at may come back; whoever was erased is known to nobody any more.
+    if exists (select from app.workspaces w where w.id = (c ->> 'org_id')::uuid and w.deleted_at is not null) then
+      raise exception using errcode = 'P0404', message = 'no such desk';
+    end if;
+    raise exception using errcode = 'P0401', message = 'no such visitor';
+  end if;
   if v.blocked_at is not null then raise exception using errcode = 'P0403', message = 'blocked'; end if;
   select t.id into conversation from app.conversations t where t.visitor_id = v.id and t.workspace_id = v.workspace_id;
   if conversation is null then
@@ -179,6 +201,23 @@ begin
   return conversation;
 end $$;
 
+-- As before, and NULL leaves what there is.
+create or replace function app.introduce(p_name text, p_email text) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  c jsonb := nullif(current_setting('request.jwt.claims', true), '');
+  me uuid := c ->> 'visitor';
+  o uuid := c ->> 'org_id';
+begin
+  update app.visitors v set name = coalesce(p_name, v.name), email = coalesce(p_email, v.email)
+   where v.id = me and v.workspace_id = o and v.blocked_at is null;
+  if not found then raise exception using errcode = 'P0404', message = 'no such visitor'; end if;
+  update app.conversations t set customer_name = coalesce(p_name, t.customer_name), customer_email = coalesce(p_email, t.customer_email)
+   where t.visitor_id = me and t.workspace_id = o;
+end $$;
+
+alter function app.introduce(text, text) owner to moat_definer;
+alter function app.hold_theirs() owner to moat_definer;
 alter function app.keep_unsaid() owner to moat_definer;
 alter function app.send_later_answers(int) owner to moat_definer;
 alter function app.begin_conversation() owner to moat_definer;
@@ -188,12 +227,17 @@ revoke create on schema app from moat_definer;
 revoke moat_definer from current_user;
 
 -- With the agent, not with the member: who does not answer here any more has nothing that leaves by itself.
+-- Whoever writes this reads those tables as well: under the force of their policies it would find no agent, and delete everybody's.
 alter table app.later_answers no force row level security;
+alter table app.agents no force row level security;
+alter table app.workspace_members no force row level security;
 alter table app.later_answers disable trigger tell_later;
 update app.later_answers x set author_name = coalesce((select a.name from app.agents a where a.workspace_id = x.workspace_id and a.user_id = x.user_id),
   (select coalesce(nullif(m.name, ''), split_part(m.email, '@', 1)) from app.workspace_members m where m.workspace_id = x.workspace_id and m.user_id = x.user_id), '');
 alter table app.later_answers enable trigger tell_later;
 delete from app.later_answers x where not exists (select from app.agents a where a.workspace_id = x.workspace_id and a.user_id = x.user_id);
+alter table app.workspace_members force row level security;
+alter table app.agents force row level security;
 alter table app.later_answers force row level security;
 alter table app.later_answers drop constraint later_answers_workspace_id_user_id_fkey,
   add foreign key (workspace_id, user_id) references app.agents (workspace_id, user_id) on delete cascade;

@@ -393,12 +393,11 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
                 );
             }
             assert!(whole["later"].as_array().unwrap().is_empty(), "{what} {state}");
-            // Somebody else is sought, but for what somebody has, or was resolved by whom nobody sent away.
+            // Somebody else is sought, but for what somebody has still, and for nobody who is shut out.
             let is = match (what, state) {
                 (_, "waiting") => "claimed",
                 (_, "blocked") => "resolved",
-                ("banned", "claimed" | "resolved") => state,
-                ("banned", "sent") => "claimed",
+                ("banned", "claimed" | "sent") => "claimed",
                 _ => "waiting",
             };
             assert_eq!(whole["status"], is, "{what} {state}");
@@ -412,6 +411,35 @@ async fn what_was_to_be_said_later_is_a_draft_for_others_when_its_writer_goes() 
             erased().await;
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_removes_an_agent_holds_their_conversations_in_order_and_before_the_answers_in_them() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    for text in ["one", "two"] {
+        Visitor::new(&app, &key).await.say(&app, text).await;
+    }
+    let mut ids: Vec<String> =
+        queue(&app, &ada, &place, "waiting").await.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+    // The later one first, so that it is not their order in the table.
+    ids.sort();
+    for id in ids.iter().rev() {
+        later(&app, &ada, &place, id, &Uuid::new_v4().to_string(), "late words", "3600").await;
+    }
+    let mut behind = app.db.superuser().await;
+    behind.execute("begin").await.unwrap();
+    let hold = |id: &str| format!("select from app.conversations where id = '{id}' for no key update nowait");
+    behind.execute(sqlx::AssertSqlSafe(hold(&ids[0]))).await.unwrap();
+    let gone = [("member", &*place)];
+    let (removed, ()) = tokio::join!(at(&app, &ada, &place, "desks/server_fns/remove_agent", &gone), async {
+        app.until("it waits", async || (app.waiting().await == 1).then_some(())).await;
+        behind.execute(sqlx::AssertSqlSafe(hold(&ids[1]))).await.expect("the other is not held yet");
+        behind.execute("select from app.later_answers for update nowait").await.expect("nor is what waits in them");
+        behind.execute("commit").await.unwrap();
+    });
+    assert!(removed.status.as_u16() < 400, "{} {}", removed.status, removed.body);
+    assert_eq!(app.count("select count(*) from app.conversation_messages where content ? 'late'").await, 2);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use moat::{
     types::{SessionId, UserId},
 };
 use serde_json::Value;
-use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection, Executor, PgConnection, migrate::Migrator, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, OnceCell};
 use tower::ServiceExt;
 
@@ -85,6 +85,29 @@ impl Db {
         // A copy has the tables' rights, not the database's own.
         conn.execute(sqlx::AssertSqlSafe(format!("revoke temporary on database {name} from public"))).await.unwrap();
         Self { name, cluster }
+    }
+
+    /// One of a server that was stopped before it knew this migration and what comes after it.
+    pub async fn before(version: i64) -> Self {
+        let cluster = cluster().await;
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let mut conn = PgConnection::connect_with(&cluster.embedded.superuser().database("postgres")).await.unwrap();
+        conn.execute(sqlx::AssertSqlSafe(format!("create database {name} template template0 owner moat_owner")))
+            .await
+            .unwrap();
+        let db = Self { name, cluster };
+        let known = migrate::MIGRATIONS.iter().filter(|one| one.version < version).cloned().collect();
+        Migrator::with_migrations(known).run(&mut db.owner().await).await.unwrap();
+        db
+    }
+
+    /// Brings it up to date.
+    pub async fn migrate(&self) {
+        migrate::MIGRATIONS.run(&mut self.owner().await).await.unwrap();
+    }
+
+    async fn owner(&self) -> PgConnection {
+        PgConnection::connect_with(&self.cluster.embedded.owner().database(&self.name)).await.unwrap()
     }
 
     pub fn options(&self, role: &str) -> PgConnectOptions {

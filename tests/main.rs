@@ -41,5 +41,6 @@ mod tenants;
 mod threads;
 mod transfer;
 mod tree;
+mod upgrade;
 mod widget;
 mod workspaces;

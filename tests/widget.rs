@@ -4,11 +4,12 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
+use moat::{error::AppError, types::ClientId};
 use sqlx::Executor;
 use uuid::Uuid;
 
 use crate::{
-    desk::{Desk, Feed, Visitor, answer, behind, desk, note, only, queue},
+    desk::{Desk, Feed, Visitor, answer, behind, desk, note, only, queue, read},
     harness::App,
     workspaces::{at, ok},
 };
@@ -89,26 +90,49 @@ async fn an_id_that_the_staff_has_used_is_refused_to_a_customer_as_any_that_is_s
 }
 
 #[tokio::test]
-async fn whoever_writes_while_they_are_erased_or_shut_out_is_told_which() {
+async fn whoever_writes_while_they_are_erased_or_shut_out_or_their_desk_goes_is_told_which() {
+    let app = App::new().await;
+    let Desk { key, .. } = desk(&app, "ada@example.org", "Acme").await;
+    for (n, what, told) in [
+        (1, "update app.visitors set blocked_at = now()", AppError::Forbidden),
+        (2, "delete from app.visitors", AppError::Unauthenticated),
+        // It may come back: their page keeps their token.
+        (3, "update app.workspaces set deleted_at = now() where personal_of is null", AppError::NotFound),
+    ] {
+        app.state.lanes.make_visitor(&key, &[n; 32]).await.unwrap();
+        let mut lane = app.state.lanes.visitor(&[n; 32]).await.unwrap();
+        behind(&app, what).await;
+        let said = moat::widget::sql::say(&mut lane, ClientId::fresh(), "hello").await;
+        assert_eq!(said, Err(told), "{what}");
+    }
+    assert_eq!(app.count("select count(*) from app.conversations").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_customer_did_not_change_in_the_form_is_not_written_over_what_the_staff_calls_them() {
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
-    for (what, status) in [
-        ("update app.visitors set blocked_at = now()", StatusCode::FORBIDDEN),
-        ("delete from app.conversations; delete from app.visitors", StatusCode::UNAUTHORIZED),
-    ] {
-        let vi = Visitor::new(&app, &key).await;
-        vi.say(&app, "hello").await;
-        let mut behind = app.db.superuser().await;
-        behind.execute("begin; select from app.visitors for no key update").await.unwrap();
-        let client = Uuid::new_v4().to_string();
-        let (told, ()) = tokio::join!(vi.say_as(&app, &client, "and more"), async {
-            app.until("it waits", async || (app.waiting().await == 1).then_some(())).await;
-            behind.execute(what).await.unwrap();
-            behind.execute("commit").await.unwrap();
-        });
-        assert_eq!(told.status, status, "{what}: {}", told.body);
-    }
-    assert_eq!(queue(&app, &ada, &place, "open").await.len(), 0);
+    let vi = Visitor::new(&app, &key).await;
+    vi.say(&app, "hello").await;
+    let introduce = async |name: &str, email: &str, was: &str| {
+        let fields = [("name", name), ("email", email), ("was", was)];
+        assert_eq!(vi.call(&app, "widget/server_fns/introduce", &fields).await.status, StatusCode::OK);
+        let own = vi.own(&app).await;
+        (own["name"].as_str().unwrap().to_owned(), own["email"].as_str().unwrap().to_owned())
+    };
+    let is = |name: &str, email: &str| (name.to_owned(), email.to_owned());
+    assert_eq!(introduce("Vi", "vi@exmaple.org", r#"["",""]"#).await, is("Vi", "vi@exmaple.org"));
+    let id = only(&app, &ada, &place, "waiting").await;
+    let fields = [("conversation", &*id), ("name", "Vivian of Acme"), ("email", "vi@exmaple.org")];
+    ok(&app, &ada, &place, &format!("{DESK}/name_customer"), &fields).await;
+    // The address alone is mended.
+    let mended = introduce("Vi", "vi@example.org", r#"["Vi","vi@exmaple.org"]"#).await;
+    assert_eq!(mended, is("Vi", "vi@example.org"), "what the staff calls them is the staff's");
+    let whole = read(&app, &ada, &place, &id).await;
+    assert_eq!((&whole["customer"], &whole["email"]), (&"Vivian of Acme".into(), &"vi@example.org".into()));
+    // What is cleared is gone; a form that says nothing of what was clears nothing.
+    assert_eq!(introduce("", "vi@example.org", "").await, is("Vi", "vi@example.org"));
+    assert_eq!(introduce("", "vi@example.org", r#"["Vi","vi@example.org"]"#).await, is("", "vi@example.org"));
 }
 
 #[tokio::test]

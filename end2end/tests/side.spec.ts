@@ -111,8 +111,13 @@ test("whoever becomes an agent has an agent's page, finds by arrows, sees who ha
   await expect(bobs.getByRole("button", { name: "Take", exact: true })).toHaveCount(0);
   await set.locator("#agent-name").fill("Bob");
   await set.getByRole("button", { name: "Add", exact: true }).first().click();
-  await expect(bobs.getByLabel("Your answer")).toHaveValue("half a thought");
-  await bobs.getByLabel("Your answer").fill("");
+  // A note for the team never comes to stand where one answers the customer.
+  await expect(bobs.getByRole("alert")).toContainText("You answer customers here by now.");
+  await expect(bobs.getByLabel("A note for the team")).toHaveValue("half a thought");
+  await bobs.getByLabel("A note for the team").press("Enter");
+  await expect(turns(bobs).last()).toContainText("half a thought");
+  await expect(turns(bobs).last()).toHaveClass(/aside/);
+  await expect(bobs.getByLabel("Your answer")).toHaveValue("");
 
   // All that are shown, and none of them.
   await page.goto(desk);

@@ -125,7 +125,11 @@ function take(old, fresh) {
     details.open = open.get(called(details.firstElementChild)) ?? details.open;
   }
   if (scrolled) old.querySelector(".beside-body")?.scrollTo(0, scrolled);
-  if (focus) ([...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus) ?? composer?.elements.text ?? log)?.focus();
+  if (focus) {
+    const again = [...old.querySelectorAll("a, button, summary, select, input")].find((one) => called(one) === focus);
+    // What is shut by now is found again by what opens it.
+    (again?.closest("details:not([open])")?.querySelector("summary") ?? again ?? composer?.elements.text ?? log)?.focus();
+  }
 }
 
 // Words that were on their way when their page was left, and whether they were stored all the same.
@@ -193,9 +197,14 @@ async function readAnew() {
     }
     if (!answer.ok) throw new Error(answer.status);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    // Somebody who answers here by now, or no longer: theirs is another page. What is written is kept on the way.
+    // Somebody who answers here by now, or no longer: theirs is another page. What is written is kept on the way; but no note for the
+    // team comes to stand where one writes to the customer.
     const theirPage = fresh.querySelector("main.desk");
-    if (theirPage && desk && ("agent" in theirPage.dataset) !== ("agent" in desk.dataset)) return location.reload();
+    if (theirPage && desk && "agent" in theirPage.dataset !== "agent" in desk.dataset) {
+      if ("agent" in desk.dataset || !composer?.elements.text.value.trim()) return anew();
+      complain(composer, "You answer customers here by now. Keep this as a note, or clear it, and this page changes.");
+      composer.elements.text.addEventListener("input", ({ target }) => target.value.trim() || soon());
+    }
     const wasAtEnd = atEnd();
     const shown = () => [...document.querySelectorAll("#lines > li:not(.mine), #queue .rows > li")].map((line) => line.id);
     const had = new Set(shown());
@@ -218,6 +227,14 @@ async function readAnew() {
     took = read - begun;
     count();
   }
+}
+
+// This page from the server, whatever it was an answer to.
+function anew() {
+  const address = new URL(location.href);
+  address.searchParams.delete("do");
+  address.hash = "";
+  location.replace(address);
 }
 
 function end(text) {
@@ -649,7 +666,7 @@ if (people) {
 for (const list of [replies, people]) {
   list?.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!step) return;
+    if (!step || !list.open) return;
     event.preventDefault();
     const all = fitting(list).map((one) => one.querySelector("a"));
     const to = all[all.indexOf(document.activeElement) + step];
@@ -711,7 +728,7 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   const list = [replies, people].find((one) => one?.open);
   if (event.key === "Escape" && list) return void (list.open = false);
   const asks = list && (list === people ? naming() && !named() : event.target.value.startsWith("/"));
-  if (event.key === "ArrowDown" && asks) {
+  if (event.key === "ArrowDown" && asks && !event.isComposing) {
     event.preventDefault();
     return fitting(list)[0]?.querySelector("a").focus();
   }
@@ -802,7 +819,9 @@ if (log) {
   for (const one of [log, lines()]) grows.observe(one);
 }
 if (visit && window.parent !== window) window.parent.postMessage({ moat: "here" }, "*");
-if (visit && token()) await refresh().catch(() => {});
+// The server has not known whose clock a new visitor reads.
+const timed = document.getElementById("is")?.textContent.startsWith("Nobody is here");
+if (visit && (token() || timed)) await refresh().catch(() => {});
 count();
 noteSeen();
 look();

@@ -10,7 +10,10 @@ use super::{
     server_fns::{read_own, read_welcome},
 };
 use crate::{
-    conversations::parts::{Lines, Standing},
+    conversations::{
+        model::was,
+        parts::{Lines, Standing},
+    },
     types::{ClientId, ConversationStatus},
     ui::notice::Failed,
 };
@@ -110,6 +113,7 @@ fn Talk(key: String, welcome: Welcome, own: Option<OwnConversation>) -> impl Int
                     <details class="ask" open=urgent>
                         <summary class="link">{left}</summary>
                         <form method="post" action="/api/moat/widget/server_fns/introduce" data-send="">
+                            <input type="hidden" name="was" value=was(&(&own.name, &own.email))/>
                             <label for="name">"Your name, if you like"</label>
                             <input id="name" name="name" autocomplete="name" maxlength="80" value=own.name/>
                             <label for="email">"Where can we write to you when you have gone?"</label>

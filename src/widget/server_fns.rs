@@ -81,16 +81,26 @@ pub async fn rate(helped: bool, #[server(default)] words: String) -> Result<(), 
     Ok(())
 }
 
-/// Who the visitor is, for when nobody is there to answer at once. Both may be empty.
+/// Who the visitor is, for when nobody is there to answer at once. What is as it `was` when the form was shown stays as it is by now, which
+/// may be what the staff calls them; without that, what is empty does.
 #[server]
-pub async fn introduce(#[server(default)] name: String, #[server(default)] email: String) -> Result<(), AppError> {
+pub async fn introduce(
+    #[server(default)] name: String,
+    #[server(default)] email: String,
+    #[server(default)] was: String,
+) -> Result<(), AppError> {
     use super::{model, sql};
-    use crate::server::{lanes, mailer, session, state};
+    use crate::{
+        conversations::model::was_of,
+        server::{lanes, mailer, session, state},
+    };
     session::limit_words(&state::current()?).await?;
+    let (was_name, was_email): (String, String) = was_of(&was).unwrap_or_default();
     let name = model::name(&name)?;
     let email = if email.trim().is_empty() { String::new() } else { mailer::address(&email)? };
     let mut lane = lanes::visiting().await?.ok_or(AppError::Unauthenticated)?;
-    sql::introduce(&mut lane, &name, &email).await?;
+    let changed = |now: &String, was: String| (*now != was).then(|| now.clone());
+    sql::introduce(&mut lane, changed(&name, was_name), changed(&email, was_email)).await?;
     lane.commit().await?;
     state::current()?.hub.wake();
     Ok(())

@@ -69,7 +69,8 @@ pub async fn ask_person(lane: &mut VisitorLane) -> Result<(), AppError> {
     Ok(())
 }
 
-pub async fn introduce(lane: &mut VisitorLane, name: &str, email: &str) -> Result<(), AppError> {
+/// `None` leaves what there is.
+pub async fn introduce(lane: &mut VisitorLane, name: Option<String>, email: Option<String>) -> Result<(), AppError> {
     sqlx::query("select app.introduce($1, $2)").bind(name).bind(email).execute(lane.conn()).await?;
     Ok(())
 }
