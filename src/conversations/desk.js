@@ -203,7 +203,7 @@ async function readAnew() {
     if (theirPage && desk && "agent" in theirPage.dataset !== "agent" in desk.dataset) {
       if ("agent" in desk.dataset || !composer?.elements.text.value.trim()) return anew();
       complain(composer, "You answer customers here by now. Keep this as a note, or clear it, and this page changes.");
-      composer.elements.text.addEventListener("input", ({ target }) => target.value.trim() || soon());
+      composer.elements.text.oninput = ({ target }) => target.value.trim() || soon();
     }
     const wasAtEnd = atEnd();
     const shown = () => [...document.querySelectorAll("#lines > li:not(.mine), #queue .rows > li")].map((line) => line.id);
