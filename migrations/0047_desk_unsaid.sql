@@ -106,7 +106,14 @@ declare
 begin
   perform app.require_reason('sweep');
   for l in select x.id, x.workspace_id, x.user_id, x.conversation_id, x.text, x.seen, x.send_at from app.later_answers x
-            where x.send_at <= now() and x.taken_back_at is null and not exists (select from app.workspaces w where w.id = x.workspace_id and w.deleted_at is not null)
+            where x.taken_back_at is null
+              -- What something has come before will not leave: its writer hears of it now, and not when its time has come.
+              and (x.send_at <= now() or exists (
+                select from app.conversations c where c.id = x.conversation_id and c.workspace_id = x.workspace_id and c.last_seq > x.seen
+                   and (c.claimed_by <> x.user_id or exists (
+                     select from app.conversation_messages m where m.conversation_id = c.id and m.workspace_id = c.workspace_id and m.seq > x.seen
+                        and m.role <> 'system' and (m.author_id is distinct from x.user_id or m.content ? 'from') and not m.content ? 'draft'))))
+              and not exists (select from app.workspaces w where w.id = x.workspace_id and w.deleted_at is not null)
             order by x.send_at, x.id limit p_limit loop
    begin
     select u.status into lives from app.users u where u.id = l.user_id for key share skip locked;
@@ -216,6 +223,103 @@ begin
    where t.visitor_id = me and t.workspace_id = o;
 end $$;
 
+-- Rows are locked for those who act by turns that let others in between: whoever removes a member would wait for as long as that member
+-- goes on, and so would whoever deletes the workspace. This lock is given in the order in which it is asked for.
+create function app.acting_lock(p_org uuid) returns bigint
+language sql immutable set search_path = '' as $$ select hashtextextended(p_org::text, 7005137) $$;
+
+-- As before, and behind whoever waits to remove somebody.
+create or replace function app.hold_membership() returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  org uuid := app.member_org();
+begin
+  perform pg_advisory_xact_lock_shared(app.acting_lock(org));
+  perform from app.users u where u.id = auth.uid() for key share;
+  perform from app.workspace_members m where m.workspace_id = org and m.user_id = auth.uid() for key share;
+  if not found or exists (select from app.workspaces w where w.id = org and w.deleted_at is not null) then raise exception using errcode = 'P0404', message = 'not in this workspace'; end if;
+end $$;
+
+-- Waits for those who act in the caller's workspace at this moment, and lets nobody begin until the end of this. Its row is held by now.
+create function app.hold_acting() returns void
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform pg_advisory_xact_lock(app.acting_lock(app.member_org()));
+end $$;
+
+-- As before, in its turn among those who act there.
+create or replace function app.delete_workspace(p_place uuid, p_gone boolean) returns void
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  org uuid;
+begin
+  select w.id into org from app.workspaces w where w.personal_of is null and w.id = (
+    select m.workspace_id from app.workspace_members m where m.id = p_place and m.user_id = auth.uid() and m.role = 'owner') for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such workspace'; end if;
+  perform pg_advisory_xact_lock(app.acting_lock(org));
+  update app.workspaces w set deleted_at = case when p_gone then coalesce(w.deleted_at, now()) end where w.id = org;
+end $$;
+
+-- Whoever may not sign in any more is at no desk: what they have goes back, and nobody hands them more.
+create function app.leave_desks() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  update app.agents a set here_until = now() where a.user_id = new.id and a.here_until > now();
+  return null;
+end $$;
+create trigger leave_desks after update of status on app.users for each row when (new.status <> 'active') execute function app.leave_desks();
+
+-- As before; and the customer of what was joined to this hears how it goes on.
+create or replace function app.tell_conversation() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' or (new.status, new.claimed_by, new.priority, new.subject, new.labels, new.customer_name, new.customer_email, new.rating)
+      is distinct from (old.status, old.claimed_by, old.priority, old.subject, old.labels, old.customer_name, old.customer_email, old.rating) then
+    perform app.tell(new.workspace_id, 'conversation.changed', jsonb_build_object('conversation', new.id));
+    if tg_op = 'UPDATE' and (new.status, new.claimed_by) is distinct from (old.status, old.claimed_by) then
+      perform app.tell(new.id, 'conversation.changed', '{}');
+      if (new.status = 'resolved') <> (old.status = 'resolved') then
+        perform app.tell(t.id, 'conversation.changed', '{}') from app.conversations t where t.merged_into = new.id and t.workspace_id = new.workspace_id;
+      end if;
+    end if;
+  end if;
+  return null;
+end $$;
+
+-- As before; and not that one more of the staff reads what one of them has read.
+create or replace function app.tell_reading() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  looked boolean := tg_op = 'UPDATE' and old.looking_until > now();
+  typing boolean := (new.typing_until > now()) is distinct from (tg_op = 'UPDATE' and old.typing_until > now());
+  was bigint := case when tg_op = 'UPDATE' then old.seq else 0 end;
+begin
+  if (new.looking_until > now()) <> looked or typing or (new.mentioned > new.seq) is distinct from (tg_op = 'UPDATE' and old.mentioned > old.seq) then
+    perform app.tell(new.workspace_id, 'conversation.looking', jsonb_build_object('conversation', new.conversation_id));
+  elsif new.seq > was then
+    perform app.tell(new.user_id, 'conversation.read', jsonb_build_object('conversation', new.conversation_id));
+  end if;
+  if typing and exists (select from app.conversations t where t.id = new.conversation_id and t.workspace_id = new.workspace_id
+                           and t.claimed_by = new.user_id) then
+    perform app.tell(new.conversation_id, 'conversation.typing', '{}');
+  end if;
+  if new.seq > was and exists (select from app.conversation_messages m where m.conversation_id = new.conversation_id
+       and m.workspace_id = new.workspace_id and m.role = 'customer' and m.seq > was and m.seq <= new.seq
+       and not exists (select from app.readings r where r.conversation_id = new.conversation_id and r.workspace_id = new.workspace_id
+                         and r.user_id <> new.user_id and r.seq >= m.seq)) then
+    perform app.tell(new.conversation_id, 'conversation.read', '{}');
+  end if;
+  return null;
+end $$;
+
+alter function app.acting_lock(uuid) owner to moat_definer;
+alter function app.hold_membership() owner to moat_definer;
+alter function app.hold_acting() owner to moat_definer;
+alter function app.delete_workspace(uuid, boolean) owner to moat_definer;
+alter function app.leave_desks() owner to moat_definer;
+alter function app.tell_conversation() owner to moat_definer;
+alter function app.tell_reading() owner to moat_definer;
+grant execute on function app.hold_acting() to authenticated;
 alter function app.introduce(text, text) owner to moat_definer;
 alter function app.hold_theirs() owner to moat_definer;
 alter function app.keep_unsaid() owner to moat_definer;
@@ -332,6 +436,7 @@ declare
   t record;
   m record;
   at bigint;
+  kept boolean;
 begin
   if not p_note then a := app.hold_agent(); end if;
   select x.workspace_id into t from app.conversations x where x.id = p_conversation for no key update;
@@ -344,10 +449,12 @@ begin
     message_id := m.id;
     return;
   end if;
-  -- The id of an answer that has not left yet is spent as well, but for that answer.
-  if exists (select from app.later_answers x where x.id = p_client and x.conversation_id = p_conversation and (p_note or x.text <> p_text or x.user_id <> me)) then
+  -- The id of an answer that has not left yet is spent as well, but for that answer, which leaves with this.
+  select x.user_id, x.text into m from app.later_answers x where x.id = p_client and x.conversation_id = p_conversation;
+  if found and (p_note or m.text <> p_text or m.user_id <> me) then
     raise exception using errcode = 'P0409', message = 'this id was used for another text';
   end if;
+  kept := found;
   if not p_note then
     held := app.held(a, p_conversation, p_seen, true);
     if held is not null then return; end if;
@@ -361,4 +468,5 @@ begin
     values (p_conversation, t.workspace_id, at, p_client, case when p_note then 'note' else 'agent' end,
             jsonb_build_object('text', p_text), me, coalesce(a.name, app.my_name(t.workspace_id)))
     returning id into message_id;
+  if kept then update app.later_answers x set taken_back_at = now() where x.id = p_client and x.taken_back_at is null; end if;
 end $$;

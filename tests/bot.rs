@@ -408,6 +408,15 @@ async fn owners_and_admins_write_articles_and_steer_the_assistant_and_whoever_ha
 }
 
 #[tokio::test]
+async fn a_word_that_cannot_be_stored_is_refused_as_such() {
+    let app = App::new().await;
+    let Desk { ada, place, .. } = desk(&app, "ada@example.org", "Acme").await;
+    let fields = [("on", "true"), ("name", "Robin"), ("words", "re\0fund")];
+    let refused = at(&app, &ada, &place, "bot/server_fns/set_bot", &fields).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+}
+
+#[tokio::test]
 async fn the_assistant_is_a_user_to_whom_nothing_belongs_and_as_whom_nobody_enters() {
     let app = App::new().await;
     let Desk { ada, place, .. } = desk_with_bot(&app, "ada@example.org", "Acme").await;

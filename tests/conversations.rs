@@ -429,6 +429,58 @@ async fn an_answer_that_waits_while_its_writer_is_removed_or_the_workspace_delet
 }
 
 #[tokio::test]
+async fn nobody_delays_their_own_removal_or_the_end_of_the_workspace_by_going_on() {
+    let app = App::new().await;
+    let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    let mut ids = Vec::new();
+    for text in ["one", "two"] {
+        Visitor::new(&app, &key).await.say(&app, text).await;
+        ids = queue(&app, &ada, &place, "waiting")
+            .await
+            .iter()
+            .map(|row| row["id"].as_str().unwrap().to_owned())
+            .collect();
+    }
+    let keep = async |who: &Person, place: &str, id: &str| {
+        let fields =
+            [("conversation", id), ("client", &*Uuid::new_v4().to_string()), ("text", "a note"), ("note", "true")];
+        at(&app, who, place, &format!("{DESK}/answer_conversation"), &fields).await.status
+    };
+    let delete = [("name", "Acme")];
+    let remove = [("member", &*bobs)];
+    for (ends, fields, who, from) in [
+        ("workspaces/server_fns/remove_member", &remove, &bob, &bobs),
+        ("workspaces/server_fns/delete_workspace", &delete, &ada, &place),
+    ] {
+        // One of theirs is under way; what comes after the removal was asked for comes after it.
+        let mut behind = app.db.superuser().await;
+        let hold = format!("begin; select from app.conversations where id = '{}' for update", ids[0]);
+        behind.execute(sqlx::AssertSqlSafe(hold)).await.unwrap();
+        let waits =
+            async |many: i64| app.until("they wait", async || (app.waiting().await == many).then_some(())).await;
+        let (before, ended, after, ()) = tokio::join!(
+            keep(who, from, &ids[0]),
+            async {
+                waits(1).await;
+                at(&app, &ada, &place, ends, fields).await.status
+            },
+            async {
+                waits(2).await;
+                keep(who, from, &ids[1]).await
+            },
+            async {
+                waits(3).await;
+                behind.execute("commit").await.unwrap();
+            }
+        );
+        assert_eq!((before, after), (StatusCode::OK, StatusCode::NOT_FOUND), "{ends}");
+        assert!(ended.as_u16() < 400, "{ends}: {ended}");
+    }
+}
+
+#[tokio::test]
 async fn a_conversation_is_handed_to_somebody_who_is_there_and_over_an_agents_head_by_managers_alone() {
     let app = App::new().await;
     let Desk { ada, place, key } = desk(&app, "ada@example.org", "Acme").await;
@@ -446,6 +498,11 @@ async fn a_conversation_is_handed_to_somebody_who_is_there_and_over_an_agents_he
     behind(&app, "update app.agents set here_until = now() - interval '1 second' where name = 'Cy'").await;
     let away = hand(&bob, &bobs, &cys).await;
     assert_eq!((away.status, away.body.contains("not at the desk")), (StatusCode::CONFLICT, true), "{}", away.body);
+    ok(&app, &cy, &cys, &format!("{DESK}/be_here"), &[]).await;
+    // Nobody who may not sign in is there.
+    behind(&app, "update app.users set status = 'inactive' where email = 'cy@example.org'").await;
+    assert_eq!(hand(&bob, &bobs, &cys).await.status, StatusCode::CONFLICT);
+    behind(&app, "update app.users set status = 'active' where email = 'cy@example.org'").await;
     ok(&app, &cy, &cys, &format!("{DESK}/be_here"), &[]).await;
     assert_eq!(hand(&cy, &cys, &cys).await.status, StatusCode::FORBIDDEN, "it is Bob's");
     assert_eq!(hand(&bob, &bobs, &cys).await.status, StatusCode::OK);

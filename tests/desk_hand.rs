@@ -295,6 +295,9 @@ async fn a_saved_reply_that_was_undone_can_be_said_after_all_and_a_second_agent_
     };
     let (hers, his) = (shown(&ada, &place).await, shown(&bob, &bobs).await);
     assert_eq!(run(&ada, &place, &hers).await.status, StatusCode::OK);
+    // A second click, on the page that has the line of the first one by now, says it no second time.
+    assert_eq!(run(&ada, &place, &shown(&ada, &place).await).await.status, StatusCode::OK);
+    assert_eq!(read(&app, &ada, &place, &id).await["later"].as_array().unwrap().len(), 1);
     let undo = async || {
         let later = read(&app, &ada, &place, &id).await["later"].clone();
         let answer = [("answer", later[0]["id"].as_str().unwrap())];

@@ -244,13 +244,21 @@ async fn an_answer_for_later_is_read_by_the_customer_when_its_time_comes_and_can
     assert_eq!(keep(&third, "third").await, StatusCode::CONFLICT);
     assert_eq!(keep(&fourth, "fourth").await, StatusCode::OK);
     assert_eq!(later(&app, &ada, &place, &id, &fourth, "fourth", "60").await.status, StatusCode::CONFLICT);
+    // Sent now after all, it waits no longer, and can't be taken back.
+    let fifth = Uuid::new_v4().to_string();
+    later(&app, &ada, &place, &id, &fifth, "fifth", "3600").await;
+    assert_eq!(later(&app, &ada, &place, &id, &fifth, "fifth", "0").await.status, StatusCode::OK);
+    let waits = read(&app, &ada, &place, &id).await["later"].to_string();
+    assert!(waits.contains("third") && !waits.contains("fifth"), "{waits}");
+    let gone = at(&app, &ada, &place, "later/server_fns/take_back", &[("answer", &fifth)]).await.status;
+    assert_eq!(gone, StatusCode::NOT_FOUND);
     // Nor are the same words of somebody else's, who could send them now: hers would be taken for sent.
     agent(&app, &ada, &place, &bobs, "Bob", "5").await;
     assert_eq!(set(&app, &ada, &place, &id, "waiting").await.status, StatusCode::OK);
     assert_eq!(later(&app, &bob, &bobs, &id, &third, "third", "0").await.status, StatusCode::CONFLICT);
     assert_eq!(later(&app, &bob, &bobs, &id, &third, "third", "60").await.status, StatusCode::CONFLICT);
     come(&app).await;
-    assert_eq!(vi.reads(&app).await, ["hello", "hi", "more", "and more"]);
+    assert_eq!(vi.reads(&app).await, ["hello", "hi", "more", "and more", "fifth"]);
     assert_eq!(texts(&read(&app, &ada, &place, &id).await, "note"), ["fourth", "third"], "Bob's note came first");
 }
 
@@ -274,6 +282,9 @@ async fn an_answer_for_later_is_a_draft_when_something_else_came_first() {
             "news" => {
                 vi.say(&app, "wait").await;
                 assert_eq!(read(&app, &ada, &place, &id).await["later"][0]["stale"], true, "said before its time");
+                // Its writer hears of it at once, and not when its time would have come.
+                jobs::send_later(&app.state).await.unwrap();
+                assert_eq!(only(&app, &ada, &place, "mentions").await, id);
             }
             "taken" => {
                 let hand = [conversation, ("member", bobs.as_str())];

@@ -130,6 +130,9 @@ async fn what_a_customer_did_not_change_in_the_form_is_not_written_over_what_the
     assert_eq!(mended, is("Vi", "vi@example.org"), "what the staff calls them is the staff's");
     let whole = read(&app, &ada, &place, &id).await;
     assert_eq!((&whole["customer"], &whole["email"]), (&"Vivian of Acme".into(), &"vi@example.org".into()));
+    // Nothing in a name turns the letters around it.
+    assert_eq!(introduce("Ann\u{202e}gnp\u{200b}", "", "").await, is("Anngnp", "vi@example.org"));
+    assert_eq!(introduce("Vi", "", "").await, is("Vi", "vi@example.org"));
     // What is cleared is gone; a form that says nothing of what was clears nothing.
     assert_eq!(introduce("", "vi@example.org", "").await, is("Vi", "vi@example.org"));
     assert_eq!(introduce("", "vi@example.org", r#"["Vi","vi@example.org"]"#).await, is("", "vi@example.org"));

@@ -31,6 +31,9 @@ pub struct Bot {
 pub fn words(typed: &str) -> Result<Vec<String>, AppError> {
     let mut words: Vec<String> = Vec::new();
     for word in typed.split([',', '\n', '\r']).map(|word| word.split_whitespace().collect::<Vec<_>>().join(" ")) {
+        if word.chars().any(char::is_control) {
+            return Err(AppError::invalid("words", "This contains a character that can't be stored."));
+        }
         if word.chars().count() > 60 {
             return Err(AppError::invalid("words", "One of these is longer than 60 characters."));
         }

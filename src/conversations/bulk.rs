@@ -45,7 +45,13 @@ async fn one(
         }
         Change::Urgent => sql::describe(&mut lane, id, &subject, 3, &has).await?,
         Change::Normal => sql::describe(&mut lane, id, &subject, 1, &has).await?,
-        Change::Block => sql::block(&mut lane, id, true).await?,
+        Change::Block => {
+            sql::block(&mut lane, id, true).await?;
+            // Looked at while it is held, and undone: what somebody else has or nobody has read is not ended by a tick.
+            if let Some(held) = sql::unseen(&mut lane, id, seen).await? {
+                return Err(held.told());
+            }
+        }
     }
     lane.commit().await
 }

@@ -376,13 +376,13 @@ pub async fn conversation(
     .bind(id)
     .fetch_all(lane.conn())
     .await?;
-    let (me, turn) = (lane.user(), taken_back(lane, id).await?);
+    let turn = turn(lane, id, seen).await?;
     let replies = replies::sql::replies(lane)
         .await?
         .into_iter()
         .map(|r| Reply {
             text: filled_in(&r.text, &head.name, &head.me, &head.desk),
-            client: Some(client_of(id, r.id.0, (me, seen, turn))),
+            client: Some(client_of(id, r.id.0, turn)),
             ..r
         })
         .collect();
@@ -498,15 +498,21 @@ pub async fn go_on(lane: &mut UserLane) -> Result<Option<ConversationId>, AppErr
     Ok(sqlx::query_scalar("select app.go_on()").fetch_one(lane.conn()).await?)
 }
 
-/// How many answers the caller has taken back here, of those that are remembered.
-pub async fn taken_back(lane: &mut UserLane, id: ConversationId) -> Result<i64, AppError> {
-    Ok(sqlx::query_scalar(
-        "select count(*) from app.later_answers l
-          where l.conversation_id = $1 and l.user_id = (select auth.uid()) and l.taken_back_at is not null",
+/// What a reply of the caller's to what they have seen is told apart by ([`client_of`]): who, the newest that anybody has said of it, and
+/// how many answers they have taken back here, of those that are remembered. Not a line that says who took it: one's own comes with the
+/// first click, and a second one would say it again.
+pub async fn turn(lane: &mut UserLane, id: ConversationId, seen: i64) -> Result<(UserId, i64, i64), AppError> {
+    let (said, taken_back) = sqlx::query_as(
+        "select (select coalesce(max(m.seq), 0) from app.conversation_messages m
+                  where m.conversation_id = $1 and m.seq <= $2 and m.role <> 'system'),
+                (select count(*) from app.later_answers l
+                  where l.conversation_id = $1 and l.user_id = (select auth.uid()) and l.taken_back_at is not null)",
     )
     .bind(id)
+    .bind(seen)
     .fetch_one(lane.conn())
-    .await?)
+    .await?;
+    Ok((lane.user(), said, taken_back))
 }
 
 /// With a note for whoever gets it, which may be empty; under the same id it is stored once.
@@ -624,6 +630,21 @@ pub async fn block(lane: &mut UserLane, id: ConversationId, blocked: bool) -> Re
     here(lane).await?;
     sqlx::query("select app.block_customer($1, $2)").bind(id).bind(blocked).execute(lane.conn()).await?;
     Ok(())
+}
+
+/// Why what was seen of a conversation is not enough to end it: somebody else has it, or its customer has said more.
+pub async fn unseen(lane: &mut UserLane, id: ConversationId, seen: i64) -> Result<Option<Held>, AppError> {
+    let held: Option<String> = sqlx::query_scalar(
+        "select case when t.claimed_by <> (select auth.uid()) then 'taken'
+                     when exists (select from app.conversation_messages m where m.conversation_id = t.id and m.seq > $2
+                                    and (m.role = 'customer' or m.content ? 'from')) then 'news' end
+           from app.conversations t where t.id = $1",
+    )
+    .bind(id)
+    .bind(seen)
+    .fetch_one(lane.conn())
+    .await?;
+    Ok(held.map(|held| Held::of(&held)))
 }
 
 /// What the customer of a conversation is called, how urgent it is, its subject and labels.

@@ -4,7 +4,7 @@ use aws_lc_rs::digest;
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::State,
+    extract::{State, rejection::BytesRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -23,7 +23,12 @@ pub const BODY_MAX: usize = 64 * 1024;
 
 /// 200 with the message's id, also for one that is there already; 401 without a secret; 409 for an id that was used for another
 /// text; 403 for a customer who was shut out.
-pub async fn receive(State(state): State<AppState>, relaying: Option<Extension<Relaying>>, body: Bytes) -> Response {
+pub async fn receive(
+    State(state): State<AppState>,
+    relaying: Option<Extension<Relaying>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Ok(body) = body else { return AppError::TooLarge.into_response() };
     match store(&state, relaying, &body).await {
         Ok(message) => (StatusCode::OK, Json(json!({ "message": message }))).into_response(),
         Err(error) => error.into_response(),

@@ -71,11 +71,10 @@ pub async fn run_reply(
     }
     let client = match client {
         Some(client) => client,
-        None => model::client_of(
-            conversation,
-            reply.id.0,
-            (lane.user(), seen, conversations::sql::taken_back(&mut lane, conversation).await?),
-        ),
+        None => {
+            let turn = conversations::sql::turn(&mut lane, conversation, seen).await?;
+            model::client_of(conversation, reply.id.0, turn)
+        }
     };
     let mut held = None;
     if !reply.text.is_empty() {

@@ -118,8 +118,13 @@ pub fn linked(text: &str) -> String {
     });
     let web = |span: &Span| {
         let address = span.as_str();
-        let scheme = address.split_once("://").map_or("", |(scheme, _)| scheme);
-        span.kind().is_some() && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        let (scheme, rest) = address.split_once("://").unwrap_or_default();
+        // What only looks like the place that it leads to: a name before an @, letters that turn others around.
+        let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+        let turns =
+            |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let plain = !host.contains('@') && !address.chars().any(turns);
+        span.kind().is_some() && plain && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
     };
     if !text.contains("://") || !FINDER.spans(text).any(|span| web(&span)) {
         return String::new();
@@ -405,6 +410,8 @@ mod tests {
         assert_eq!(linked("https://a.example/&b"), link("https://a.example/&amp;b"));
         for none in [
             "plain",
+            "https://good.example@evil.example/",
+            "https://good.example\u{202e}/moc.live",
             "javascript://example.org/%0aalert(1)",
             "ftp://example.org",
             "vi@example.org",

@@ -61,8 +61,11 @@ pub fn words(typed: &str) -> Result<String, AppError> {
 
 /// What a customer is called; may be empty.
 pub fn name(typed: &str) -> Result<String, AppError> {
+    // What turns the letters around it, or is none, is no part of a name: the staff would read another one.
+    let turns = |c: &char| matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    let typed: String = typed.chars().filter(|c| !turns(c)).collect();
     if typed.trim().is_empty() {
         return Ok(String::new());
     }
-    line("name", typed, 80, "", "A name has 80 characters at most.")
+    line("name", &typed, 80, "", "A name has 80 characters at most.")
 }

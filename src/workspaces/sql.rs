@@ -152,12 +152,21 @@ pub async fn set_role(lane: &mut UserLane, member: MemberId, role: MemberRole) -
 
 /// Takes the caller out of the workspace and of its projects.
 pub async fn leave(lane: &mut UserLane) -> Result<(), AppError> {
+    hold_acting(lane).await?;
     sqlx::query("delete from app.workspace_members where user_id = (select auth.uid())").execute(lane.conn()).await?;
+    Ok(())
+}
+
+/// In a workspace that the caller holds: what its members do at this moment is waited for, and what they go on with waits, so that
+/// nobody delays their own removal by going on.
+async fn hold_acting(lane: &mut UserLane) -> Result<(), AppError> {
+    sqlx::query("select app.hold_acting()").execute(lane.conn()).await?;
     Ok(())
 }
 
 /// Takes a member out of the workspace and of its projects.
 pub async fn remove(lane: &mut UserLane, member: MemberId) -> Result<(), AppError> {
+    hold_acting(lane).await?;
     let done = sqlx::query("delete from app.workspace_members where id = $1").bind(member).execute(lane.conn()).await?;
     if done.rows_affected() == 0 { Err(refused(lane, member).await?) } else { Ok(()) }
 }
