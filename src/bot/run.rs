@@ -13,7 +13,7 @@ use super::{
 use crate::{
     answers::answerer::{AnswerError, Metadata, Passage, Piece, Said, Talk, Turn},
     error::AppError,
-    guide::library::{Library, Section, slug},
+    guide::library::{Library, Section},
     server::{lanes::Reason, state::AppState},
     types::{ArticleId, ConversationRole, Role},
 };
@@ -172,8 +172,8 @@ fn look_up(articles: &[(Uuid, String, String)], question: &str) -> (Vec<Source>,
     let found = library.search(question, PASSAGES);
     let source = |section: &&Section| {
         let article = ArticleId(section.page.parse().ok()?);
-        let (title, section) = (section.page_title.clone(), section.title.clone());
-        Some(Source { article, title, anchor: slug(&section), section })
+        let (title, anchor) = (section.page_title.clone(), section.anchor.clone());
+        Some(Source { article, title, section: section.title.clone(), anchor })
     };
     let passage = |section: &&Section| Passage {
         title: format!("{}: {}", section.page_title, section.title),

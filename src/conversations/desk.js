@@ -87,6 +87,8 @@ function take(old, fresh) {
     for (const gone of known.values()) if (!gone.hasAttribute("data-under-way")) gone.remove();
     return;
   }
+  // What could not be done when the list was another one.
+  if (old.id === "queue" && served.has(old) && served.get(old) !== html) document.querySelector(".queue > form > .problem")?.remove();
   // What the server has said before, and not what the reader has made of it since: an opened part is no change.
   if ((served.get(old) ?? old.innerHTML) === html) return;
   // Nobody is interrupted in a word: what they write in is read anew when they leave it.
@@ -103,6 +105,7 @@ function take(old, fresh) {
   const turned = [...old.querySelectorAll("details")].filter((details) => details.open !== opened.get(details));
   const open = new Map(turned.map((details) => [called(details.firstElementChild), details.open]));
   const scrolled = old.querySelector(".beside-body")?.scrollTop;
+  if (old.id === "queue" && aimed) moved = { row: aimed, at: performance.now() };
   // What was changed here and not sent stays; what was not shows what it is by now.
   const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
   old.innerHTML = html;
@@ -152,6 +155,7 @@ function haveHeard(many) {
 window.addEventListener("message", ({ source, data }) => {
   if (source !== window.parent || data?.moat !== "shown") return;
   shown = !!data.open;
+  if (data.focus) composer?.elements.text.focus();
   if (shown) haveHeard(document.querySelectorAll("#lines > .turn:not(.mine)").length);
 });
 let over = false; // nothing is read any more: shut out, or signed out with words in the box
@@ -212,6 +216,9 @@ async function readAnew() {
       const other = fresh.getElementById(region.id);
       if (other) take(region, other);
     }
+    // The lists are as the server has them again: what is being written narrows them.
+    if (replies && composer.elements.text.value.startsWith("/")) offerReplies();
+    if (people?.open && naming()) offerPeople();
     if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
     dropSaid();
     if (behind) missed += shown().filter((id) => !had.has(id)).length;
@@ -282,7 +289,7 @@ let caught = 0; // until when that is said
 function stand(live, instead) {
   const mark = document.getElementById("standing");
   if (!mark) return;
-  const since = new Date(read).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const since = new Date(read).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const late = Date.now() - read > 5000;
   // Back again, and what there is by now was read: for a moment it says so, with how much of it is new.
   if (live && behind) {
@@ -469,10 +476,21 @@ function complain(form, text) {
     box = document.createElement("p");
     box.className = "problem";
     box.setAttribute("role", "alert");
-    at.prepend(box);
+    // Below a button, which stays where it is.
+    if (at === form && form !== composer) at.append(box);
+    else at.prepend(box);
   }
   box.textContent = text;
 }
+
+// A row that has just come under the pointer is not the one that was aimed at.
+let aimed = null; // the row that the pointer is over
+let moved = null; // which that was before the list was read anew, and when
+document.addEventListener("pointermove", ({ target }) => (aimed = target.closest?.("#queue .rows > li")?.id ?? null), { passive: true });
+document.addEventListener("click", (event) => {
+  const row = event.detail > 0 && event.target.closest("#queue .rows > li");
+  if (row && moved && row.id !== moved.row && event.timeStamp - moved.at < 700) event.preventDefault();
+}, { capture: true });
 
 // The second click of two is none: what stands under it by now may be another button.
 let clicked = null;
@@ -497,6 +515,7 @@ if (ticks) {
     const all = [...document.querySelectorAll("#queue li input[type=checkbox]")];
     const on = all.some((tick) => !tick.checked);
     for (const tick of all) tick.checked = on;
+    ticks.textContent = on ? "Untick all" : "Tick all that are shown";
   });
 }
 
@@ -589,6 +608,8 @@ document.addEventListener("submit", async (event) => {
     if (form === composer && form.elements.wait) form.elements.wait.selectedIndex = 0;
     await refresh().catch(hangUp);
   } catch (error) {
+    // It did nothing: whoever tries again means it.
+    clicked = null;
     row?.remove();
     if (field) {
       backInto(text);
@@ -626,10 +647,16 @@ document.addEventListener("click", (event) => {
 const fitting = (list) => [...list.querySelectorAll("li")].filter((one) => !one.hidden);
 function offerReplies() {
   const field = composer.elements.text;
-  const asked = /^\/(\S*)$/.exec(field.value)?.[1]?.toLowerCase();
+  const asked = /^\/(.*)$/.exec(field.value)?.[1]?.toLowerCase();
   for (const one of replies.querySelectorAll("li")) one.hidden = asked !== undefined && !one.textContent.toLowerCase().includes(asked);
+  mark(replies, asked !== undefined);
   if (asked !== undefined) replies.open = fitting(replies).length > 0;
   else if (field.value) replies.open = false;
+}
+// What Enter takes.
+function mark(list, on) {
+  for (const one of list.querySelectorAll(".first")) one.classList.remove("first");
+  if (on) fitting(list)[0]?.classList.add("first");
 }
 if (replies) composer.elements.text.addEventListener("input", offerReplies);
 const people = document.getElementById("people");
@@ -639,13 +666,15 @@ function naming() {
 }
 // Whether the whole of somebody's name stands there, and a blank behind it: then Enter is for what was written.
 const named = () => [...people.querySelectorAll("li")].some((one) => `${one.textContent.toLowerCase()} ` === naming()?.[2].toLowerCase());
+function offerPeople() {
+  const asked = naming()?.[2].toLowerCase();
+  for (const one of people.querySelectorAll("li")) one.hidden = asked !== undefined && !one.textContent.toLowerCase().startsWith(asked);
+  people.open = asked !== undefined && fitting(people).length > 0;
+  mark(people, people.open);
+}
 if (people) {
   people.hidden = false;
-  composer.elements.text.addEventListener("input", () => {
-    const asked = naming()?.[2].toLowerCase();
-    for (const one of people.querySelectorAll("li")) one.hidden = asked !== undefined && !one.textContent.toLowerCase().startsWith(asked);
-    people.open = asked !== undefined && fitting(people).length > 0;
-  });
+  composer.elements.text.addEventListener("input", offerPeople);
   people.addEventListener("click", (event) => {
     const name = event.target.closest("a")?.textContent;
     if (!name) return;
@@ -681,6 +710,11 @@ document.addEventListener("click", ({ target }) => {
   if (link) link.target = "_blank";
 }, { capture: true });
 
+// The bubble is shut from inside as well.
+if (visit && window.parent !== window) {
+  document.addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && window.parent.postMessage({ moat: "shut" }, "*"));
+}
+
 // What lies over the page goes away by Escape, and by a click beside it.
 const floats = () => document.querySelectorAll("#beside > details[open], #replies[open], #people[open]");
 document.addEventListener("keydown", (event) => {
@@ -711,6 +745,8 @@ if (composer) {
     // Nothing is kept here.
   }
   dropSaid();
+  // What was typed before this script was here.
+  if (replies && document.activeElement === text && text.value.startsWith("/")) offerReplies();
   window.addEventListener("pagehide", () => {
     // What is on its way may not arrive.
     const left = text.value.trim() ? [text.value, client.value] : underWay;
@@ -739,7 +775,7 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   const said = ` ${event.target.value.toLowerCase()} `;
   const whom = [...(people?.querySelectorAll("li") ?? [])].map((one) => one.textContent).find((name) => said.includes(` @${name.toLowerCase()}`));
   if (whom) return complain(composer, `This names ${whom}, and the customer would read it. Keep it as a note, or press Send.`);
-  if (replies && /^\/\S+$/.test(event.target.value)) return complain(composer, "No saved reply has this name. Press Send if the customer is to read it.");
+  if (replies && /^\/\S/.test(event.target.value)) return complain(composer, "No saved reply has this name. Press Send if the customer is to read it.");
   composer.requestSubmit(composer.querySelector("button"));
 });
 

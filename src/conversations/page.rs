@@ -233,6 +233,7 @@ fn Talk(
         (true, _) => "You have this conversation.".to_owned(),
         (false, Some(name)) if name.is_empty() => "Somebody has this conversation.".to_owned(),
         (false, Some(name)) => format!("{name} has this conversation."),
+        (false, None) if blocked => format!("{}.", status.called()),
         (false, None) => status.called().to_owned(),
     };
     let actions = agent.then(|| {
@@ -447,7 +448,7 @@ fn Talk(
     let steps = (agent || over).then(|| view! { <div class="steps">{put_off}{hand}{to_bot}</div> });
     let answered = messages.iter().filter(|m| m.role == ConversationRole::Agent).map(|m| m.seq).max().unwrap_or(0);
     let beside = (agent || manages || other_talks.is_some()).then(|| {
-        view! { <details class="more" open=refused_here><summary class="button">"More"</summary><div class="beside-body">{about}{steps}{macros}{other_talks}<div class="steps">{block}{erase}</div></div></details> }
+        view! { <details class="more" open=refused_here><summary class="button">"More"</summary><div class="beside-body">{about}{steps}{macros}<div class="steps">{block}{erase}</div>{other_talks}</div></details> }
     });
     view! {
         <header id="talk-head" class="talk-head" data-region="">
@@ -471,7 +472,7 @@ fn Talk(
         <Lines lines=messages seen label="What was said" customer help=format!("/w/{place}/desk/help") draft=draft_at answered/>
         <div id="later" data-region="">{waits_to_leave.filter(|_| newest)}</div>
         {if newest {
-            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies people undo theirs use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
+            view! { <Composer id seen agent=agent && !asked asked set_up=(manages && !agent).then(|| format!("/w/{place}/desk/set-up")) back draft replies people undo theirs blocked use_at=format!("{newer}&reply=") action=action(if asked { "ask-on" } else { "answer-conversation" })/> }.into_any()
         } else {
             view! { <p class="earlier"><a class="link" href=newer>"Newest messages"</a></p> }.into_any()
         }}
@@ -497,6 +498,8 @@ fn Composer(
     undo: i32,
     /// The colleague who has it.
     theirs: Option<String>,
+    /// Whether its customer is shut out.
+    blocked: bool,
     /// This page with words that are sent often in the box, but for their id.
     use_at: String,
     action: String,
@@ -523,6 +526,7 @@ fn Composer(
         <form id="composer" class="composer-plain" method="post" action=action data-send="text">
             <div id="composer-error"><FormError error fields=&[]/></div>
             <div id="whose" data-region="">
+                {blocked.then(|| view! { <p class="quiet">"They are blocked: no answer reaches them. A note is kept."</p> })}
                 {theirs.map(|name| view! { <p class="quiet">{format!("An answer of yours would be held, as {} has this. A note is kept.", if name.is_empty() { "somebody" } else { &name })}</p> })}
             </div>
             <input type="hidden" name="conversation" value=id.to_string()/>

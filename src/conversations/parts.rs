@@ -75,7 +75,9 @@ fn line(said: Said, customer: &str, help: &str, draft_at: Option<&str>) -> impl 
 /// By when something is due, or since when it is late.
 pub fn due(seconds: Option<i64>) -> impl IntoView {
     seconds.map(|left| {
-        let words = if left < 0 { format!("Late by {}", span(left)) } else { format!("Due in {}", span(left)) };
+        // It is read anew once a minute, and counts no seconds.
+        let span = if left.abs() < 60 { "under a minute".to_owned() } else { span(left) };
+        let words = if left < 0 { format!("Late by {span}") } else { format!("Due in {span}") };
         view! { <span class="due" class:late=left.is_negative()>{words}</span> }
     })
 }

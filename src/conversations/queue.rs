@@ -81,6 +81,11 @@ pub fn QueueList(
     });
     let searching = !narrow.words.is_empty();
     let narrowed = !narrow.fields().is_empty();
+    let found = if narrow.fields().len() > 1 {
+        "Found in all conversations that the filter lets through, the best first."
+    } else {
+        "Found in all conversations, the best first."
+    };
     let empty = if narrowed { "Nothing here fits that." } else { view.empty() };
     let rows = queue.rows;
     view! {
@@ -92,7 +97,7 @@ pub fn QueueList(
             <div id="queue" data-region="" data-waiting=counts.waiting data-owed=counts.owed data-new=format!("{} {}", counts.newest.0, counts.newest.1)>
                 <nav class="views" aria-label="Views">{tabs}</nav>
                 {saved}
-                {searching.then(|| view! { <p class="quiet">"Found in all conversations, the best first."</p> })}
+                {searching.then(|| view! { <p class="quiet">{found}</p> })}
                 {if rows.is_empty() {
                     view! { <p class="quiet nothing">{empty}</p> }.into_any()
                 } else {

@@ -175,7 +175,7 @@ fn People(
                     <summary class="button danger" aria-label=format!("Remove {name}")>"Remove"</summary>
                     <form method="post" action=action("remove-agent")>
                         <input type="hidden" name="member" value=member.to_string()/>
-                        <p class="quiet">"They answer no more. What they have goes back to the queue."</p>
+                        <p class="quiet">"They answer no more. What they have goes back to the queue, and what they had not sent yet is a draft there."</p>
                         <button type="submit" class="button danger">"Remove this agent"</button>
                     </form>
                 </details>

@@ -51,6 +51,8 @@ pub struct Section {
     pub page: String,
     pub page_title: String,
     pub title: String,
+    /// Where it begins on its page.
+    pub anchor: String,
     pub text: String,
     words: HashMap<String, f64>,
     length: f64,
@@ -59,7 +61,7 @@ pub struct Section {
 impl Section {
     /// Where it can be read.
     pub fn link(&self) -> String {
-        format!("/guide/{}#{}", self.page, slug(&self.title))
+        format!("/guide/{}#{}", self.page, self.anchor)
     }
 
     /// Its first sentence and those that share most with the question, in their own order, word for word.
@@ -196,12 +198,27 @@ impl Library {
     }
 }
 
+/// What a section is called, where it begins, and what it says.
+type Heading = (String, String, String);
+
+/// A section that begins. A second one of the same name begins at an anchor with a number, as the Markdown renderer has it.
+fn heading(title: &str, taken: &mut HashSet<String>) -> Heading {
+    let title = title.trim();
+    let first = slug(title);
+    let numbered = (1..).map(|n| format!("{first}-{n}"));
+    let free = std::iter::once(first.clone()).chain(numbered).find(|anchor| !taken.contains(anchor));
+    let anchor = free.unwrap_or(first);
+    taken.insert(anchor.clone());
+    (title.to_owned(), anchor, String::new())
+}
+
 fn sections_of(page: &Page) -> Vec<Section> {
-    let mut sections: Vec<(String, String)> = Vec::new();
+    let mut sections: Vec<Heading> = Vec::new();
+    let mut taken = HashSet::new();
     for line in page.markdown.lines() {
         if let Some(title) = line.strip_prefix("## ") {
-            sections.push((title.trim().to_owned(), String::new()));
-        } else if let Some((_, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
+            sections.push(heading(title, &mut taken));
+        } else if let Some((_, _, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
             // A table has no sentences.
             text.push_str(line);
             text.push('\n');
@@ -211,12 +228,13 @@ fn sections_of(page: &Page) -> Vec<Section> {
 }
 
 fn sections_of_article(page: &Page) -> Vec<Section> {
-    let mut sections = vec![(String::new(), String::new())];
+    let mut sections: Vec<Heading> = vec![Default::default()];
+    let mut taken = HashSet::new();
     for line in page.markdown.lines() {
         let heading = line.trim_start_matches('#');
         if heading.len() < line.len() && heading.starts_with(' ') {
-            sections.push((heading.trim().to_owned(), String::new()));
-        } else if let Some((_, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
+            sections.push(self::heading(heading, &mut taken));
+        } else if let Some((_, _, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
             // What is said aloud, without the signs of a list, each line of which is a sentence.
             let line = line.trim_start();
             let item = ["- ", "* ", "+ ", "> "].iter().find_map(|sign| line.strip_prefix(sign));
@@ -227,17 +245,17 @@ fn sections_of_article(page: &Page) -> Vec<Section> {
             text.push('\n');
         }
     }
-    sections.retain(|(_, text)| !text.trim().is_empty());
+    sections.retain(|(_, _, text)| !text.trim().is_empty());
     // What an article is called is answered at its beginning; the rest goes further into it.
     indexed(page, sections, |n| if n == 0 { 8.0 } else { 1.0 })
 }
 
 /// Each with how often a word stands in it; those of its own title count twice, those of the page's as `page_counts` says.
-fn indexed(page: &Page, sections: Vec<(String, String)>, page_counts: fn(usize) -> f64) -> Vec<Section> {
+fn indexed(page: &Page, sections: Vec<Heading>, page_counts: fn(usize) -> f64) -> Vec<Section> {
     sections
         .into_iter()
         .enumerate()
-        .map(|(n, (title, text))| {
+        .map(|(n, (title, anchor, text))| {
             let text = text.trim().replace("\n\n", "\n").replace('\n', " ");
             let mut counts = HashMap::new();
             for word in words(&text) {
@@ -249,7 +267,8 @@ fn indexed(page: &Page, sections: Vec<(String, String)>, page_counts: fn(usize) 
                 *counts.entry(word).or_insert(0.0) += times;
             }
             let length = counts.values().sum();
-            Section { page: page.name.clone(), page_title: page.title.clone(), title, text, words: counts, length }
+            let (page, page_title) = (page.name.clone(), page.title.clone());
+            Section { page, page_title, title, anchor, text, words: counts, length }
         })
         .collect()
 }
@@ -283,11 +302,12 @@ fn sentences(text: &str) -> Vec<&str> {
 
 /// The words that carry a meaning, cut to their stem as far as a few endings go.
 fn words(text: &str) -> impl Iterator<Item = String> + '_ {
-    const STOP: [&str; 62] = [
-        "a", "an", "and", "are", "as", "at", "be", "by", "can", "do", "does", "for", "from", "has", "have", "how", "i",
-        "if", "in", "is", "it", "its", "me", "my", "no", "not", "of", "on", "or", "so", "that", "the", "then", "there",
-        "this", "to", "was", "what", "when", "where", "which", "who", "why", "will", "with", "you", "your", "am",
-        "did", "about", "any", "but", "get", "into", "only", "should", "tell", "they", "want", "we", "would", "one",
+    const STOP: [&str; 72] = [
+        "all", "also", "just", "some", "much", "many", "very", "please", "hi", "hello", "a", "an", "and", "are", "as",
+        "at", "be", "by", "can", "do", "does", "for", "from", "has", "have", "how", "i", "if", "in", "is", "it", "its",
+        "me", "my", "no", "not", "of", "on", "or", "so", "that", "the", "then", "there", "this", "to", "was", "what",
+        "when", "where", "which", "who", "why", "will", "with", "you", "your", "am", "did", "about", "any", "but",
+        "get", "into", "only", "should", "tell", "they", "want", "we", "would", "one",
     ];
     text.split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|w| !w.is_empty())
@@ -314,7 +334,7 @@ fn stem(word: &str) -> String {
 }
 
 /// The anchor of a heading, as the Markdown renderer makes it.
-pub fn slug(title: &str) -> String {
+fn slug(title: &str) -> String {
     title
         .to_lowercase()
         .chars()
@@ -340,12 +360,7 @@ mod tests {
         assert!(guide.sections.len() > 20);
         for section in &guide.sections {
             let html = guide.page(&section.page).unwrap().html;
-            assert!(
-                html.contains(&format!("id=\"{}\"", slug(&section.title))),
-                "{} has no {}",
-                section.page,
-                slug(&section.title)
-            );
+            assert!(html.contains(&format!("id=\"{}\"", section.anchor)), "{} has no {}", section.page, section.anchor);
         }
     }
 
@@ -383,5 +398,16 @@ mod tests {
         assert_eq!(first("How long does a parcel take?").as_deref(), Some(""));
         assert_eq!(first("How long does a parcel take abroad?").as_deref(), Some("Abroad"));
         assert_eq!(first("to the islands?").as_deref(), Some("Islands"));
+        assert!(library.search("Do you sell xylophones at all?", 3).is_empty());
+    }
+
+    #[test]
+    fn sections_of_the_same_name_are_reached_each_by_its_own_anchor() {
+        let body = "## What it costs\nA boat is ten.\n\n# What *it* costs!\nA paddle is two.\n";
+        let library = Library::of_articles(&[(uuid::Uuid::from_u128(1), "Hire".to_owned(), body.to_owned())]);
+        let html = markdown::to_guide_html(body);
+        let anchors: Vec<_> = library.sections.iter().map(|section| &*section.anchor).collect();
+        assert_eq!(anchors, ["what-it-costs", "what-it-costs-1"]);
+        assert!(anchors.iter().all(|anchor| html.contains(&format!("id=\"{anchor}\""))), "{html}");
     }
 }

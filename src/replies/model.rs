@@ -85,7 +85,17 @@ pub fn reply(name: &str, text: &str, typed: &str, priority: &str, next: &str) ->
 /// the name: “Hello {{customer}},” is “Hello,”.
 pub fn filled_in(text: &str, customer: &str, agent: &str, desk: &str) -> String {
     let text = if customer.is_empty() {
-        [", {{customer}}", " {{customer}}"].iter().fold(text.to_owned(), |text, name| text.replace(name, ""))
+        // What begins with the name begins with what comes after it.
+        let (begins, rest) = match text.strip_prefix("{{customer}}") {
+            Some(rest) => (true, rest.trim_start_matches([',', ':', ' '])),
+            None => (false, text),
+        };
+        let mut letters = rest.chars();
+        let rest = match letters.next().filter(|_| begins) {
+            Some(first) => first.to_uppercase().chain(letters).collect(),
+            None => rest.to_owned(),
+        };
+        [", {{customer}}", " {{customer}}"].iter().fold(rest, |text, name| text.replace(name, ""))
     } else {
         text.to_owned()
     };
@@ -105,7 +115,9 @@ mod tests {
         for (text, said) in [
             ("Hello {{customer}},", "Hello,"),
             ("Sorry, {{customer}}. Wait.", "Sorry. Wait."),
-            ("{{customer}}: hello", ": hello"),
+            ("{{customer}}: hello", "Hello"),
+            ("{{customer}}, we have refunded you.", "We have refunded you."),
+            ("{{customer}}", ""),
         ] {
             assert_eq!(filled_in(text, "", "Ada", "Acme"), said);
         }

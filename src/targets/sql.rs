@@ -107,7 +107,7 @@ pub async fn lines(
     most: i64,
 ) -> Result<Vec<(ConversationId, Line)>, AppError> {
     Ok(sqlx::query_as(
-        "select t.id, array[t.id::text, t.customer_name, t.customer_email, t.channel, t.status, t.priority::text, t.subject,
+        "select t.id, array[t.id::text, t.customer_name, t.customer_email, t.channel, t.status, (array['low', 'normal', 'high', 'urgent'])[t.priority + 1], t.subject,
                   array_to_string(t.labels, ', '), coalesce((
                     select m.author_name from app.conversation_messages m
                      where m.conversation_id = t.id and m.role = 'agent' order by m.seq desc limit 1), ''), to_char(t.created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),

@@ -26,7 +26,12 @@
   const load = () => frame.src || (frame.src = `${from}/widget/${encodeURIComponent(key)}`);
   // The frame, once it is there, counts what came while it could not be seen.
   let there = false;
-  const tell = () => there && frame.contentWindow.postMessage({ moat: "shown", open: isOpen() }, from);
+  let entered = false; // by whoever opened it just now, who writes next
+  const tell = () => {
+    if (!there) return;
+    frame.contentWindow.postMessage({ moat: "shown", open: isOpen(), focus: entered }, from);
+    entered = false;
+  };
   const show = (open) => {
     if (open) load();
     dress(frame, { display: open ? "block" : "none", width: wide() ? "380px" : "100%", right: wide() ? "16px" : "0", height: wide() ? "min(620px, calc(100vh - 96px))" : "calc(100% - 80px)" });
@@ -43,6 +48,7 @@
   frame.title = script.dataset.label || "Ask us";
   dress(frame, { position: "fixed", bottom: "72px", boxSizing: "border-box", zIndex: "2147483000", border: "1px solid rgb(0 0 0 / 15%)", borderRadius: "10px", background: "Canvas", colorScheme: "light dark", boxShadow: "0 8px 32px rgb(0 0 0 / 25%)" });
   button.addEventListener("click", () => {
+    entered = !isOpen();
     show(!isOpen());
     kept(here, isOpen());
     if (isOpen()) kept(ever, true);
@@ -53,6 +59,11 @@
     if (data?.moat === "here") {
       there = true;
       tell();
+    }
+    if (data?.moat === "shut") {
+      show(false);
+      kept(here, false);
+      button.focus();
     }
     if (data?.moat !== "news" || isOpen()) return;
     news += Number(data.many) || 0;
