@@ -50,7 +50,7 @@ test("whoever becomes an agent has an agent's page, finds by arrows, sees who ha
   const bobs = await (await another()).newPage();
   await colleague(page, bobs, desk, name);
   await page.goto(`${desk}/set-up`);
-  for (const short of ["sorry", "soon"]) {
+  for (const short of ["by and by", "sorry", "soon"]) {
     await page.getByLabel("Short name").fill(short);
     await page.getByLabel("Words", { exact: true }).fill(`${short}, {{customer}}.`);
     if (short === "soon") {
@@ -85,6 +85,14 @@ test("whoever becomes an agent has an agent's page, finds by arrows, sees who ha
   await box.fill("/so");
   await box.press("Enter");
   expect(await box.inputValue()).not.toBe(second);
+  // A name of two words; and what is no name goes to nobody by a key.
+  await box.fill("");
+  await box.pressSequentially("/by and");
+  await box.press("Enter");
+  await expect(box).toHaveValue(/^by and by/);
+  await box.fill("/by the way");
+  await box.press("Enter");
+  await expect(page.getByRole("alert")).toContainText("No saved reply has this name.");
   await box.fill("");
   // What a reply in one step says is read before it is said.
   await expect(page.locator(".quoted")).toHaveText(/^soon/);
@@ -127,5 +135,38 @@ test("whoever becomes an agent has an agent's page, finds by arrows, sees who ha
   await page.getByRole("button", { name: "Untick all" }).click();
   await expect(rows(page).getByRole("checkbox", { checked: true })).toHaveCount(0);
   if (shots) await page.screenshot({ path: `${shots}/many.png` });
+  server.close();
+});
+
+test("the bubble is written in and shut by keyboard alone, and says when the team is back by its reader's clock", async ({ page, another }) => {
+  const { desk, key } = await openDesk(page);
+  await page.goto(`${desk}/set-up`);
+  const soon = new Date(Date.now() + 2 * 86_400_000);
+  const day = soon.toLocaleDateString("en-GB", { weekday: "long", timeZone: "UTC" });
+  const form = page.locator("form", { has: page.getByLabel("Answer within") });
+  await form.getByLabel(`${day} from`).fill("09:00");
+  await form.getByLabel(`${day} until`).fill("10:00");
+  await form.getByLabel("Time zone of the hours").selectOption("UTC");
+  await form.getByRole("button", { name: "Save" }).click();
+  await expect(form.getByLabel(`${day} until`)).toHaveValue("10:00");
+  await page.goto(desk);
+  await page.getByRole("button", { name: "Go away for a while" }).click();
+  await expect(page.getByRole("button", { name: "I am here" })).toBeVisible();
+
+  const { url, server } = await shop(key);
+  const customer = await (await another({ timezoneId: "Asia/Tokyo" })).newPage();
+  await customer.goto(url);
+  await customer.getByRole("button", { name: "Ask us" }).focus();
+  await customer.keyboard.press("Enter");
+  const frame = customer.frameLocator("iframe");
+  await expect(frame.getByLabel("Your message")).toBeFocused();
+  await expect(frame.getByText(`the team is back on ${day} at 18:00`)).toBeVisible();
+  await customer.keyboard.type("hello");
+  await customer.keyboard.press("Enter");
+  await expect(turns(frame)).toHaveText([/hello/]);
+  await expect(frame.getByText(`for the team, who are back on ${day} at 18:00`)).toBeVisible();
+  if (shots) await customer.screenshot({ path: `${shots}/back.png` });
+  await customer.keyboard.press("Escape");
+  await expect(customer.getByRole("button", { name: "Ask us" })).toBeFocused();
   server.close();
 });

@@ -633,7 +633,7 @@ document.addEventListener("click", (event) => {
   if (!draft || !composer || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const field = composer.elements.text;
-  const typed = field.value.replace(/^\/\S*$/, "");
+  const typed = field.value.replace(/^\/.*$/, "");
   field.value = typed ? `${typed}\n${draft.dataset.draft}` : draft.dataset.draft;
   if (replies) {
     for (const one of replies.querySelectorAll("li")) one.hidden = false;
