@@ -166,6 +166,10 @@ async fn a_customer_is_told_when_their_words_were_read_and_not_by_whom_or_what_e
     for _ in 0..2 {
         ok(&app, &ada, &place, &format!("{DESK}/look_at"), &look).await;
     }
+    // And not how many of them have.
+    let bob = app.sign_up("bob@example.org").await;
+    let bobs = join(&app, &place, &bob, "project_creator").await;
+    ok(&app, &bob, &bobs, &format!("{DESK}/look_at"), &look).await;
     app.state.hub.sequence().await.unwrap();
     let told =
         "select count(*) from app.feed f join app.conversations t on t.id = f.topic where f.kind = 'conversation.read'";

@@ -221,7 +221,14 @@ async fn two_that_are_joined_have_the_labels_of_both_and_the_higher_priority_and
     ok(&app, &ada, &place, &format!("{DESK}/join_conversation"), &fields).await;
     let notes = read(&app, &ada, &place, &ids[1]).await["messages"].to_string().matches("From their other").count();
     assert_eq!((notes, &phone.own(&app).await["elsewhere"]), (2, &json!(true)));
+    // Both customers hear of the end of it.
+    let told = async || {
+        app.state.hub.sequence().await.unwrap();
+        app.count("select count(*) from app.feed f join app.conversations t on t.id = f.topic and t.merged_into is not null where f.kind = 'conversation.changed'").await
+    };
+    let before = told().await;
     end(&ids[1]).await;
+    assert_eq!(told().await, before + 1);
     assert_eq!(
         (&phone.own(&app).await["elsewhere"], &laptop.own(&app).await["elsewhere"]),
         (&json!(false), &json!(false))
