@@ -130,11 +130,11 @@ begin
     -- Taken back, or said by another process, meanwhile.
     delete from app.later_answers x where x.id = l.id and x.workspace_id = l.workspace_id and x.taken_back_at is null;
     continue when not found;
-    n := n + 1;
     -- Sent at once after all, under the same id.
     continue when exists (select from app.conversation_messages x
                            where x.client_id = l.id and x.conversation_id = l.conversation_id and x.workspace_id = l.workspace_id);
-    if lives <> 'active' or l.send_at < now() - interval '1 day' or t.status = 'bot' or (t.status = 'resolved' and t.merged_into is not null) or t.claimed_by <> l.user_id
+    -- What is looked at before its time is no answer, whatever has become of what came before it.
+    if l.send_at > now() or lives <> 'active' or l.send_at < now() - interval '1 day' or t.status = 'bot' or (t.status = 'resolved' and t.merged_into is not null) or t.claimed_by <> l.user_id
         or exists (select from app.visitors v where v.id = t.visitor_id and v.workspace_id = l.workspace_id and v.blocked_at is not null)
         or exists (select from app.conversation_messages x where x.conversation_id = l.conversation_id and x.workspace_id = l.workspace_id
                      and x.seq > l.seen and (x.author_id is distinct from l.user_id or x.content ? 'from') and not x.content ? 'draft'
@@ -167,10 +167,12 @@ begin
       insert into app.conversation_messages (conversation_id, workspace_id, seq, client_id, role, content, author_id, author_name)
         values (l.conversation_id, l.workspace_id, at, l.id, 'agent', jsonb_build_object('text', l.text), l.user_id, who);
     end if;
+    -- What an exception undoes is not counted, or whoever asks until nothing is left would ask for ever.
+    n := n + 1;
    exception when others then
     -- One that can't be said stops nobody else's.
     raise warning 'an answer for later: %', sqlerrm;
-    update app.later_answers x set send_at = now() + interval '1 minute' where x.id = l.id and x.workspace_id = l.workspace_id;
+    update app.later_answers x set send_at = greatest(x.send_at, now() + interval '1 minute') where x.id = l.id and x.workspace_id = l.workspace_id;
    end;
   end loop;
   delete from app.later_answers x where x.taken_back_at < now() - interval '1 day';
@@ -234,8 +236,9 @@ language plpgsql volatile security definer set search_path = '' as $$
 declare
   org uuid := app.member_org();
 begin
-  perform pg_advisory_xact_lock_shared(app.acting_lock(org));
+  -- The person first: whoever erases them waits for the workspace, and whoever holds that for those who act.
   perform from app.users u where u.id = auth.uid() for key share;
+  perform pg_advisory_xact_lock_shared(app.acting_lock(org));
   perform from app.workspace_members m where m.workspace_id = org and m.user_id = auth.uid() for key share;
   if not found or exists (select from app.workspaces w where w.id = org and w.deleted_at is not null) then raise exception using errcode = 'P0404', message = 'not in this workspace'; end if;
 end $$;

@@ -551,6 +551,10 @@ async fn the_assistants_draft_does_not_hold_back_an_answer_that_can_still_be_und
         .await
         .unwrap();
     assert_eq!(kept, 1);
+    // One that would not leave anyway is tried before its time; if that fails too, nobody tries on and on, and it keeps its time.
+    conn.execute("update app.later_answers set send_at = now() + interval '7 days', seen = -1").await.unwrap();
+    jobs::send_later(&app.state).await.unwrap();
+    assert_eq!(app.count("select count(*) from app.later_answers where send_at > now() + interval '6 days'").await, 1);
     // A zone that this server's database does not know, and a time before all times, stop nobody either.
     conn.execute("update app.desks set zone = 'America/Nowhere', hours = '{0,1440,0,1440,0,1440,0,1440,0,1440,0,1440,0,1440}', reply_minutes = 5").await.unwrap();
     vi.say(&app, "more").await;

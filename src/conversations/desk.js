@@ -88,7 +88,8 @@ function take(old, fresh) {
     return;
   }
   // What could not be done when the list was another one.
-  if (old.id === "queue" && served.has(old) && served.get(old) !== html) document.querySelector(".queue > form > .problem")?.remove();
+  const problem = old.id === "queue" && served.has(old) && served.get(old) !== html && document.querySelector(".queue > form > .problem");
+  if (problem && Date.now() - problem.dataset.at > 5000) problem.remove();
   // What the server has said before, and not what the reader has made of it since: an opened part is no change.
   if ((served.get(old) ?? old.innerHTML) === html) return;
   // Nobody is interrupted in a word: what they write in is read anew when they leave it.
@@ -105,7 +106,7 @@ function take(old, fresh) {
   const turned = [...old.querySelectorAll("details")].filter((details) => details.open !== opened.get(details));
   const open = new Map(turned.map((details) => [called(details.firstElementChild), details.open]));
   const scrolled = old.querySelector(".beside-body")?.scrollTop;
-  if (old.id === "queue" && aimed) moved = { row: aimed, at: performance.now() };
+  if (old.id === "queue" && aimed) moved = { ...aimed, at: performance.now() };
   // What was changed here and not sent stays; what was not shows what it is by now.
   const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
   old.innerHTML = html;
@@ -217,7 +218,7 @@ async function readAnew() {
       if (other) take(region, other);
     }
     // The lists are as the server has them again: what is being written narrows them.
-    if (replies && composer.elements.text.value.startsWith("/")) offerReplies();
+    if (replies?.open && composer.elements.text.value.startsWith("/")) offerReplies();
     if (people?.open && naming()) offerPeople();
     if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
     dropSaid();
@@ -480,16 +481,24 @@ function complain(form, text) {
     if (at === form && form !== composer) at.append(box);
     else at.prepend(box);
   }
+  box.dataset.at = Date.now();
   box.textContent = text;
 }
 
 // A row that has just come under the pointer is not the one that was aimed at.
-let aimed = null; // the row that the pointer is over
+let aimed = null; // the row that the pointer is over, and where
 let moved = null; // which that was before the list was read anew, and when
-document.addEventListener("pointermove", ({ target }) => (aimed = target.closest?.("#queue .rows > li")?.id ?? null), { passive: true });
+for (const kind of ["pointermove", "pointerdown"]) {
+  document.addEventListener(kind, ({ target, clientX, clientY }) => {
+    const row = target.closest?.("#queue .rows > li")?.id;
+    aimed = row ? { row, clientX, clientY } : null;
+  }, { passive: true });
+}
 document.addEventListener("click", (event) => {
   const row = event.detail > 0 && event.target.closest("#queue .rows > li");
-  if (row && moved && row.id !== moved.row && event.timeStamp - moved.at < 700) event.preventDefault();
+  if (!row || !moved || row.id === moved.row || event.timeStamp - moved.at > 700) return;
+  // Whoever has gone on to another row means that one.
+  if (Math.hypot(event.clientX - moved.clientX, event.clientY - moved.clientY) < 8) event.preventDefault();
 }, { capture: true });
 
 // The second click of two is none: what stands under it by now may be another button.
@@ -512,9 +521,11 @@ const ticks = document.getElementById("tick-all");
 if (ticks) {
   ticks.hidden = false;
   ticks.addEventListener("click", () => {
-    const all = [...document.querySelectorAll("#queue li input[type=checkbox]")];
-    const on = all.some((tick) => !tick.checked);
-    for (const tick of all) tick.checked = on;
+    const on = ticks.dataset.on === undefined;
+    for (const tick of document.querySelectorAll("#queue li input[type=checkbox]")) tick.checked = on;
+    // It does what it says, whatever has come into the list since.
+    if (on) ticks.dataset.on = "";
+    else delete ticks.dataset.on;
     ticks.textContent = on ? "Untick all" : "Tick all that are shown";
   });
 }
@@ -633,7 +644,7 @@ document.addEventListener("click", (event) => {
   if (!draft || !composer || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   const field = composer.elements.text;
-  const typed = field.value.replace(/^\/.*$/, "");
+  const typed = replies?.contains(draft) ? field.value.replace(/^\/.*$/, "") : field.value;
   field.value = typed ? `${typed}\n${draft.dataset.draft}` : draft.dataset.draft;
   if (replies) {
     for (const one of replies.querySelectorAll("li")) one.hidden = false;
@@ -732,7 +743,8 @@ document.addEventListener("click", ({ target }) => {
 
 // What is written and not sent outlives the way to another page, with the id under which it may have been stored: in this tab, and
 // until it is sent.
-const draft = composer && (desk ? `moat-draft-${desk.dataset.open}` : `moat-draft-${slot}`);
+const kind = desk && ("agent" in desk.dataset ? desk.dataset.open : `note-${desk.dataset.open}`); // no note becomes an answer
+const draft = composer && `moat-draft-${desk ? kind : slot}`;
 if (composer) {
   const { text, client } = composer.elements;
   try {
@@ -775,7 +787,7 @@ composer?.elements.text.addEventListener("keydown", (event) => {
   const said = ` ${event.target.value.toLowerCase()} `;
   const whom = [...(people?.querySelectorAll("li") ?? [])].map((one) => one.textContent).find((name) => said.includes(` @${name.toLowerCase()}`));
   if (whom) return complain(composer, `This names ${whom}, and the customer would read it. Keep it as a note, or press Send.`);
-  if (replies && /^\/\S/.test(event.target.value)) return complain(composer, "No saved reply has this name. Press Send if the customer is to read it.");
+  if (replies && /^\/\S.*$/.test(event.target.value)) return complain(composer, "No saved reply has this name. Press Send if the customer is to read it.");
   composer.requestSubmit(composer.querySelector("button"));
 });
 

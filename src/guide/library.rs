@@ -230,9 +230,11 @@ fn sections_of(page: &Page) -> Vec<Section> {
 fn sections_of_article(page: &Page) -> Vec<Section> {
     let mut sections: Vec<Heading> = vec![Default::default()];
     let mut taken = HashSet::new();
+    let mut code = false;
     for line in page.markdown.lines() {
+        code ^= ["```", "~~~"].iter().any(|fence| line.trim_start().starts_with(fence));
         let heading = line.trim_start_matches('#');
-        if heading.len() < line.len() && heading.starts_with(' ') {
+        if !code && heading.len() < line.len() && heading.starts_with(' ') {
             sections.push(self::heading(heading, &mut taken));
         } else if let Some((_, _, text)) = sections.last_mut().filter(|_| !line.starts_with('|')) {
             // What is said aloud, without the signs of a list, each line of which is a sentence.
@@ -403,11 +405,12 @@ mod tests {
 
     #[test]
     fn sections_of_the_same_name_are_reached_each_by_its_own_anchor() {
-        let body = "## What it costs\nA boat is ten.\n\n# What *it* costs!\nA paddle is two.\n";
+        let body =
+            "```\n# What it costs\n```\n## What it costs\nA boat is ten.\n\n# What *it* costs!\nA paddle is two.\n";
         let library = Library::of_articles(&[(uuid::Uuid::from_u128(1), "Hire".to_owned(), body.to_owned())]);
         let html = markdown::to_guide_html(body);
         let anchors: Vec<_> = library.sections.iter().map(|section| &*section.anchor).collect();
-        assert_eq!(anchors, ["what-it-costs", "what-it-costs-1"]);
-        assert!(anchors.iter().all(|anchor| html.contains(&format!("id=\"{anchor}\""))), "{html}");
+        assert_eq!(anchors, ["", "what-it-costs", "what-it-costs-1"]);
+        assert!(anchors[1..].iter().all(|anchor| html.contains(&format!("id=\"{anchor}\""))), "{html}");
     }
 }

@@ -116,6 +116,11 @@ pub fn place() -> Option<PlaceId> {
 
 /// The time zone of whoever asks, as their browser remembers it; UTC until it does. The database decides whether it is one.
 pub fn zone() -> String {
+    known_zone().unwrap_or_else(|| "UTC".to_owned())
+}
+
+/// The same; `None` until their browser has said it.
+pub fn known_zone() -> Option<String> {
     let cookie = use_context::<Parts>().and_then(|parts| {
         // A frame on somebody else's page has no cookie of ours.
         if let Some(zone) = parts.headers.get("x-moat-zone") {
@@ -130,7 +135,7 @@ pub fn zone() -> String {
             && zone.contains(|c: char| c.is_ascii_alphabetic())
             && zone.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
     };
-    zone.filter(known).unwrap_or_else(|| "UTC".to_owned())
+    zone.filter(known)
 }
 
 /// In a browser, the page of the signed-in turns into the sign-in page. A program with a bearer token hears 401 alone.
