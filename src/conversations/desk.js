@@ -743,12 +743,13 @@ document.addEventListener("click", ({ target }) => {
 
 // What is written and not sent outlives the way to another page, with the id under which it may have been stored: in this tab, and
 // until it is sent.
-const kind = desk && ("agent" in desk.dataset ? desk.dataset.open : `note-${desk.dataset.open}`); // no note becomes an answer
+const kind = desk && ("agent" in desk.dataset ? desk.dataset.open : `note-${desk.dataset.open}`); // a note becomes no answer
 const draft = composer && `moat-draft-${desk ? kind : slot}`;
 if (composer) {
   const { text, client } = composer.elements;
   try {
-    const kept = JSON.parse(sessionStorage.getItem(draft));
+    // What was to be an answer may become a note.
+    const kept = JSON.parse(sessionStorage.getItem(draft) ?? (desk && sessionStorage.getItem(`moat-draft-${desk.dataset.open}`)));
     if (kept && !text.value) {
       [text.value, client.value] = kept;
       restored = kept;
