@@ -315,6 +315,18 @@ begin
   return null;
 end $$;
 
+-- Who belongs to a workspace, and as what, is told to whoever has its members before them; not that they were seen.
+create function app.tell_member() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if not exists (select from app.workspaces w where w.id = coalesce(new.workspace_id, old.workspace_id) and w.deleted_at is null and w.personal_of is null) then return null; end if;
+  perform app.tell(coalesce(new.workspace_id, old.workspace_id), 'workspace.members', '{}');
+  return null;
+end $$;
+create trigger tell_member after insert or delete or update of role, email, name, status on app.workspace_members
+  for each row execute function app.tell_member();
+alter function app.tell_member() owner to moat_definer;
+
 alter function app.acting_lock(uuid) owner to moat_definer;
 alter function app.hold_membership() owner to moat_definer;
 alter function app.hold_acting() owner to moat_definer;

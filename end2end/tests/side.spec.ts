@@ -1,6 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { bubble, colleague, live, openDesk, rows, say, shop, turns } from "../support/desk";
-import { expect, test } from "../support/test";
+import { freshEmail, letter, newcomer } from "../support/steps";
+import { expect, refused, test } from "../support/test";
 
 const shots = process.env.MOAT_SHOTS;
 
@@ -169,4 +170,42 @@ test("the bubble is written in and shut by keyboard alone, and says when the tea
   await customer.keyboard.press("Escape");
   await expect(customer.getByRole("button", { name: "Ask us" })).toBeFocused();
   server.close();
+});
+
+test("whoever joins, is made an admin or is removed is so on every page of members that is open", async ({ page, another, complaints }) => {
+  complaints.allow(refused(404));
+  const { desk, name } = await openDesk(page);
+  const members = await page.context().newPage();
+  await members.goto(`${desk.replace("/desk", "")}/members`);
+  await live(members);
+  const bobs = await (await another()).newPage();
+  await colleague(page, bobs, desk, name);
+  const joined = members.getByRole("row").filter({ hasText: /^bob/ });
+  await expect(joined).toHaveCount(1);
+  const row = members.getByRole("row").filter({ hasText: (await joined.getByRole("cell").first().textContent())!.trim() });
+  if (shots) await members.screenshot({ path: `${shots}/members.png` });
+  expect((await new AxeBuilder({ page: members }).analyze()).violations.map((violation) => violation.id)).toEqual([]);
+
+  await bobs.getByRole("link", { name: "Members" }).click();
+  await live(bobs);
+  const me = bobs.getByRole("row").filter({ hasText: "(you)" });
+  await expect(me).not.toContainText("Admin");
+  // What is chosen for one stays with them, whatever comes meanwhile.
+  await row.getByLabel(/^Role of/).selectOption("Admin");
+  const cys = await (await another()).newPage();
+  const cy = freshEmail("cy");
+  await page.goto(`${desk.replace("/desk", "")}/invitations`);
+  await page.getByLabel("E-mail addresses").fill(cy);
+  await page.getByRole("button", { name: "Invite", exact: true }).click();
+  const text = (await (await letter(page, cy, "You are invited")).textContent()) ?? "";
+  await newcomer(cys, cy);
+  await cys.goto(new URL(/http\S+\/invitation\?t=[\w-]+/.exec(text)![0]).href);
+  await cys.getByRole("button", { name: `Join ${name}` }).click();
+  await expect(members.getByRole("row")).toHaveCount(4);
+  await expect(row.getByLabel(/^Role of/)).toHaveValue("admin");
+  await row.getByRole("button", { name: /^Save the role/ }).click();
+  await expect(me).toContainText("Admin");
+  await row.getByLabel(/^Remove/).click();
+  await row.getByRole("button", { name: /^Remove/ }).last().click();
+  await expect(bobs.getByRole("heading", { level: 1 })).toHaveText("Nothing here");
 });

@@ -1,8 +1,9 @@
-// A page of a conversation, kept up to date: the staff's desk and the customer's frame alike. The server renders the page; this
+// A page that is kept up to date: the staff's desk, the customer's frame, the members of a workspace. The server renders the page; this
 // sends its forms in place, listens whether something has happened, and then reads the page anew and takes over what differs. So
 // what is shown is always a page that the server has made, never a guess of what events add up to.
 
-const desk = document.querySelector("main.desk");
+const PLACE = "[data-place][data-pos]";
+const desk = document.querySelector(PLACE); // a page of a workspace, of the desk or not
 const visit = document.querySelector("main.visit");
 const lines = () => document.getElementById("lines");
 const log = document.getElementById("log"); // what scrolls
@@ -101,18 +102,18 @@ function take(old, fresh) {
   const ticks = [...old.querySelectorAll("li input[type=checkbox]:checked")].map((tick) => [tick.closest("li").id, tick.value]);
   const ticking = old.contains(document.activeElement) && document.activeElement.matches("li input[type=checkbox]") && document.activeElement.closest("li").id;
   const boxes = [...old.querySelectorAll("input[type=checkbox]")].filter((box) => !box.closest("li") && box.checked !== box.defaultChecked).map((box) => [box.name, box.checked]);
-  const called = (one) => one.dataset.key ?? one.getAttribute("href") ?? (one.name && one.matches("input, select, textarea") ? one.name : one.textContent);
+  const called = (one) => one.dataset.key ?? one.ariaLabel ?? one.getAttribute("href") ?? (one.name && one.matches("input, select, textarea") ? one.name : one.textContent);
   const focus = !ticking && old.contains(document.activeElement) && called(document.activeElement);
   const turned = [...old.querySelectorAll("details")].filter((details) => details.open !== opened.get(details));
   const open = new Map(turned.map((details) => [called(details.firstElementChild), details.open]));
   const scrolled = old.querySelector(".beside-body")?.scrollTop;
   if (old.id === "queue" && aimed) moved = { ...aimed, at: performance.now() };
   // What was changed here and not sent stays; what was not shows what it is by now.
-  const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.value]);
+  const chosen = [...old.querySelectorAll("select, input:not([type=hidden])")].filter(edited).map((field) => [field.name, field.ariaLabel, field.value]);
   old.innerHTML = html;
   served.set(old, html);
-  for (const [name, value] of chosen) {
-    const field = old.querySelector(`[name="${name}"]:not([type=hidden])`);
+  for (const [name, label, value] of chosen) {
+    const field = [...old.querySelectorAll(`[name="${name}"]:not([type=hidden])`)].find((one) => one.ariaLabel === label);
     if (field && (!field.options || [...field.options].some((option) => option.value === value))) field.value = value;
   }
   for (const [line, value] of ticks) {
@@ -204,7 +205,7 @@ async function readAnew() {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     // Somebody who answers here by now, or no longer: theirs is another page. What is written is kept on the way; but no note for the
     // team comes to stand where one writes to the customer.
-    const theirPage = fresh.querySelector("main.desk");
+    const theirPage = fresh.querySelector(PLACE);
     if (theirPage && desk && "agent" in theirPage.dataset !== "agent" in desk.dataset) {
       if ("agent" in desk.dataset || !composer?.elements.text.value.trim()) return anew();
       complain(composer, "You answer customers here by now. Keep this as a note, or clear it, and this page changes.");
@@ -220,7 +221,7 @@ async function readAnew() {
     // The lists are as the server has them again: what is being written narrows them.
     if (replies?.open && composer.elements.text.value.startsWith("/")) offerReplies();
     if (people?.open && naming()) offerPeople();
-    if (desk) desk.dataset.pos = fresh.querySelector("main.desk")?.dataset.pos ?? desk.dataset.pos;
+    if (desk) desk.dataset.pos = theirPage?.dataset.pos ?? desk.dataset.pos;
     dropSaid();
     if (behind) missed += shown().filter((id) => !had.has(id)).length;
     if (wasAtEnd) log.scrollTop = log.scrollHeight;

@@ -60,6 +60,8 @@ pub struct MemberRow {
 /// A page of members, and where the next one begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberPage {
+    /// How far the workspace's events had come; `None` for guests, who hear of none.
+    pub pos: Option<i64>,
     pub rows: Vec<MemberRow>,
     pub next: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! The pages of a workspace: the list of them, one's own page, its members, its settings. Plain pages: tables and forms.
 
-use leptos::prelude::*;
+use leptos::{nonce::use_nonce, prelude::*};
 use leptos_meta::Title;
 use leptos_router::{
     hooks::{use_params_map, use_query_map},
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     accounts::model::ago,
+    conversations::parts::Standing,
     domains::page::Offers,
     projects::parts::ProjectList,
     types::{MemberRole, UserStatus},
@@ -187,7 +188,20 @@ pub fn Members() -> impl IntoView {
                 {Suspend::new(async move {
                     let Wanted { search, role, status, sort, after } = wanted.clone();
                     match list_members(search, role, status, sort, after).await {
-                        Ok(page) => view! { <MemberTable page wanted mine=workspace.role place/> }.into_any(),
+                        Ok(page) => {
+                            let (pos, at) = (page.pos, place.clone());
+                            view! {
+                            <div data-place=at data-pos=pos>
+                                <Standing/>
+                                <div id="members" data-region=""><MemberTable page wanted mine=workspace.role place/></div>
+                            </div>
+                            {pos.is_some().then(|| view! {
+                                <link rel="stylesheet" href="/desk.css"/>
+                                <script type="module" src="/desk.js" nonce=use_nonce()></script>
+                            })}
+                        }
+                        .into_any()
+                        }
                         Err(error) => view! { <Failed error/> }.into_any(),
                     }
                 })}

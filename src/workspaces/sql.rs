@@ -3,6 +3,7 @@ use super::model::{
 };
 use crate::{
     error::AppError,
+    live,
     server::lanes::{ServiceLane, UserLane},
     types::{Colour, MemberId, MemberRole, PlaceId, ProjectRole, UserStatus},
 };
@@ -84,6 +85,12 @@ pub async fn delete(lane: &mut UserLane, place: PlaceId, gone: bool) -> Result<(
 
 /// A page of the members. The cursor is what the last line is sorted by, and its id.
 pub async fn members(lane: &mut UserLane, wanted: &Wanted) -> Result<MemberPage, AppError> {
+    // Before the rows: what commits in between is told again.
+    let pos = match live::sql::cursor(lane, true).await {
+        Ok(cursor) => Some(cursor.pos),
+        Err(AppError::NotFound) => None,
+        Err(error) => return Err(error),
+    };
     let (key, id) = place_of::<MemberId>(wanted.after.as_deref())?;
     let time = |key: &Option<String>| {
         // Microseconds since 1970, within what a timestamp holds.
@@ -137,7 +144,7 @@ pub async fn members(lane: &mut UserLane, wanted: &Wanted) -> Result<MemberPage,
         .into_iter()
         .map(|(id, name, email, role, status, seen, me, _)| MemberRow { id, name, email, role, status, seen, me })
         .collect();
-    Ok(MemberPage { rows, next })
+    Ok(MemberPage { pos, rows, next })
 }
 
 /// Gives a member another role.
