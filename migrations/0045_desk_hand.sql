@@ -3,6 +3,7 @@
 grant update (customer_name, customer_email) on app.conversations to authenticated;
 grant update (name) on app.replies to authenticated;
 drop function app.hand_conversation(uuid, uuid);
+drop function app.set_conversation(uuid, text, timestamptz, bigint);
 
 grant moat_definer to current_user;
 grant usage, create on schema app to moat_definer;
@@ -78,6 +79,112 @@ begin
   return new;
 end $$;
 
+-- As before, and the customer hears who has their question by now.
+create or replace function app.tell_conversation() returns trigger
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  if tg_op = 'INSERT' or (new.status, new.claimed_by, new.priority, new.subject, new.labels, new.customer_name, new.customer_email, new.rating)
+      is distinct from (old.status, old.claimed_by, old.priority, old.subject, old.labels, old.customer_name, old.customer_email, old.rating) then
+    perform app.tell(new.workspace_id, 'conversation.changed', jsonb_build_object('conversation', new.id));
+    if tg_op = 'UPDATE' and (new.status, new.claimed_by) is distinct from (old.status, old.claimed_by) then
+      perform app.tell(new.id, 'conversation.changed', '{}');
+    end if;
+  end if;
+  return null;
+end $$;
+
+-- As before, and an answer that was taken back, which is remembered for a day, keeps nobody from being dealt.
+create or replace function app.deal(p_limit int) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  w record;
+  g record;
+  a app.agents;
+  at bigint;
+  n int := 0;
+begin
+  perform app.require_reason('sweep');
+  for w in select t.id, t.workspace_id from app.desks d cross join lateral (
+             select x.id, x.workspace_id, x.priority, x.waiting_since from app.conversations x
+              where x.workspace_id = d.workspace_id and x.status = 'waiting'
+                and not exists (select from app.later_answers o where o.conversation_id = x.id and o.workspace_id = x.workspace_id
+                                  and o.taken_back_at is null)
+              order by x.priority desc, x.waiting_since, x.id limit p_limit) t
+            where d.deals and exists (
+                select from app.agents y join app.users u on u.id = y.user_id and u.status = 'active'
+                 where y.workspace_id = d.workspace_id and y.available and y.here_until > now()
+                   and (select count(*) from app.conversations c where c.claimed_by = y.user_id and c.workspace_id = y.workspace_id) < y.capacity)
+              and not exists (select from app.workspaces y where y.id = d.workspace_id and y.deleted_at is not null)
+            order by t.priority desc, t.waiting_since, t.id limit p_limit loop
+    for g in select x.user_id from app.agents x join app.users u on u.id = x.user_id and u.status = 'active'
+            where x.workspace_id = w.workspace_id and x.available and x.here_until > now()
+              -- Whoever has just given it back is not given it again.
+              and not exists (select from app.conversation_messages m where m.conversation_id = w.id and m.workspace_id = w.workspace_id
+                                and m.role = 'system' and m.author_id = x.user_id and m.content ->> 'text' = 'gave this back'
+                                and m.created_at > now() - interval '10 minutes')
+              and (select count(*) from app.conversations c where c.claimed_by = x.user_id and c.workspace_id = x.workspace_id) < x.capacity
+              order by x.dealt_at, x.user_id loop
+      perform from app.users u where u.id = g.user_id and u.status = 'active' for key share skip locked;
+      continue when not found;
+      perform from app.workspace_members m where m.workspace_id = w.workspace_id and m.user_id = g.user_id for key share skip locked;
+      continue when not found;
+      exit when exists (select from app.workspaces y where y.id = w.workspace_id and y.deleted_at is not null);
+      select x.* into a from app.agents x where x.workspace_id = w.workspace_id and x.user_id = g.user_id and x.available and x.here_until > now()
+         for no key update skip locked;
+      continue when not found;
+      -- Counted once more, now that nobody else can give them anything.
+      continue when (select count(*) from app.conversations c where c.claimed_by = a.user_id and c.workspace_id = a.workspace_id) >= a.capacity;
+      perform from app.conversations x where x.id = w.id and x.workspace_id = w.workspace_id and x.status = 'waiting' for no key update skip locked;
+      exit when not found;
+      update app.conversations x set status = 'claimed', claimed_by = a.user_id, claimed_at = now(), last_seq = x.last_seq + 1
+       where x.id = w.id and x.workspace_id = w.workspace_id returning x.last_seq into at;
+      update app.agents x set dealt_at = clock_timestamp() where x.workspace_id = a.workspace_id and x.user_id = a.user_id;
+      insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_id, author_name)
+        values (w.id, w.workspace_id, at, 'system', '{"text": "was given this"}', a.user_id, a.name);
+      n := n + 1;
+      exit;
+    end loop;
+  end loop;
+  return n;
+end $$;
+
+-- As before, and visitors are not held harder than by whoever writes: somebody who answers looks at theirs again (a foreign key) while
+-- they hold the talk, and each would wait for the other.
+create or replace function app.erase_customer(p_conversation uuid, p_all boolean) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  org uuid := app.managed_org();
+  t record;
+  gone record;
+  copy record;
+  n int := 0;
+begin
+  select x.id, x.customer_email into t from app.conversations x where x.id = p_conversation and x.workspace_id = org;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  -- Visitors before their talks, as when they write, and all in one order, so that two who erase the same customer wait for one another.
+  perform from app.visitors v where v.workspace_id = org and v.id in (
+      select x.visitor_id from app.conversations x where x.workspace_id = org
+         and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)))
+    order by v.id for no key update;
+  for gone in select x.id, x.visitor_id from app.conversations x where x.workspace_id = org
+                 and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email))
+               order by x.id for update loop
+    perform app.tell(gone.id, 'conversation.closed', '{}');
+    perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', gone.id));
+    -- What of it stands in others, to which it was joined.
+    for copy in update app.conversation_messages x set content = '{"text": "This was erased with its customer."}'
+                 where x.workspace_id = org and x.content ? 'from' and x.content ->> 'from' = gone.id::text returning x.conversation_id loop
+      perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', copy.conversation_id));
+    end loop;
+    delete from app.conversations x where x.id = gone.id and x.workspace_id = org;
+    delete from app.visitors v where v.id = gone.visitor_id and v.workspace_id = org;
+    insert into app.audit_pending (workspace_id, kind, hand, actor, new)
+      values (org, 'customer.removed', 'person', auth.uid(), jsonb_build_object('id', gone.id));
+    n := n + 1;
+  end loop;
+  return n;
+end $$;
+
 -- As before, and what somebody does not say stays as it is known: whoever leaves an address alone keeps their name.
 create or replace function app.introduce(p_name text, p_email text) returns void
 language plpgsql volatile security definer set search_path = '' as $$
@@ -151,6 +258,9 @@ alter function app.tell_reading() owner to moat_definer;
 grant execute on function app.own_read() to visitor;
 grant execute on function app.note_file() to authenticated;
 alter function app.introduce(text, text) owner to moat_definer;
+alter function app.tell_conversation() owner to moat_definer;
+alter function app.deal(int) owner to moat_definer;
+alter function app.erase_customer(uuid, boolean) owner to moat_definer;
 alter function app.guard_conversation() owner to moat_definer;
 alter function app.hold_agent() owner to moat_definer;
 revoke create on schema app from moat_definer;
@@ -310,15 +420,61 @@ begin
    where x.id = p_conversation;
 end $$;
 
--- What the staff calls a customer, and their address. For agents. What a customer says of themselves later stands above it.
+-- As before, and it says whether anything was done: whoever asks twice goes on to the next one once.
+create function app.set_conversation(p_conversation uuid, p_status text, p_until timestamptz, p_seen bigint, out held text, out done boolean)
+language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  me uuid := (select auth.uid());
+  a app.agents := app.hold_agent();
+  t record;
+begin
+  done := false;
+  select x.status, x.claimed_by, x.handovers, x.bot_user_id, x.workspace_id, x.snoozed_until into t
+    from app.conversations x where x.id = p_conversation for no key update;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  if t.claimed_by <> me then
+    held := 'taken';
+    return;
+  end if;
+  if p_status in ('resolved', 'snoozed') and exists (
+      select from app.conversation_messages x where x.conversation_id = p_conversation and x.seq > p_seen and (x.role = 'customer' or x.content ? 'from')) then
+    held := 'news';
+    return;
+  end if;
+  if p_status = 'bot' and (t.handovers > 1 or t.bot_user_id is null or not exists (
+      select from app.desks d where d.workspace_id = t.workspace_id and d.bot)) then
+    raise exception using errcode = 'P0444', message = 'not for the assistant';
+  end if;
+  if t.status = p_status and p_until is not distinct from t.snoozed_until then return; end if;
+  update app.conversations x
+     set status = p_status, claimed_by = null, claimed_at = null,
+         resolved_at = case when p_status = 'resolved' then now() end,
+         snoozed_until = case when p_status = 'snoozed' then p_until end,
+         waiting_since = case when p_status = 'waiting' then coalesce(x.waiting_since, now()) when p_status = 'resolved' then null else x.waiting_since end
+   where x.id = p_conversation;
+  perform app.log_line(p_conversation, case p_status when 'resolved' then 'resolved this' when 'snoozed' then 'put this off'
+    when 'bot' then 'gave this to the assistant' else case t.status when 'claimed' then 'gave this back' else 'opened this again' end end);
+  done := true;
+end $$;
+
+-- The next one, if there is room for it. NULL: none, or no room: what was done before stays done.
+create function app.go_on() returns uuid
+language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  return app.take_next();
+exception when sqlstate 'P0442' then
+  return null;
+end $$;
+
+-- What the staff calls a customer, and their address; NULL leaves it. For agents. What a customer says of themselves later stands above it.
 create function app.name_customer(p_conversation uuid, p_name text, p_email text) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
   perform app.hold_agent();
   perform from app.conversations t where t.id = p_conversation for no key update;
   if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
-  update app.conversations t set customer_name = p_name, customer_email = p_email
-   where t.id = p_conversation and (t.customer_name, t.customer_email) <> (p_name, p_email);
+  update app.conversations t set customer_name = coalesce(p_name, t.customer_name), customer_email = coalesce(p_email, t.customer_email)
+   where t.id = p_conversation and (t.customer_name, t.customer_email) <> (coalesce(p_name, t.customer_name), coalesce(p_email, t.customer_email));
   if found then perform app.log_line(p_conversation, 'changed who the customer is'); end if;
 end $$;
 
@@ -365,7 +521,7 @@ begin
     set seq = greatest(r.seq, excluded.seq), looking_until = excluded.looking_until, typing_until = excluded.typing_until;
 end $$;
 
-grant execute on function app.held(app.agents, uuid, bigint, boolean), app.name_customer(uuid, text, text),
+grant execute on function app.set_conversation(uuid, text, timestamptz, bigint), app.go_on(), app.held(app.agents, uuid, bigint, boolean), app.name_customer(uuid, text, text),
   app.hand_conversation(uuid, uuid, uuid, text),
   app.block_customer(uuid, boolean) to authenticated;
 

@@ -20,7 +20,6 @@ create index desks_retargeted on app.desks (retargeted_at) where retargeted_at i
 
 drop function app.claim(app.agents, uuid);
 drop function app.take_next();
-drop function app.set_conversation(uuid, text, timestamptz, bigint);
 drop function app.look_at(uuid, bigint, boolean);
 
 grant moat_definer to current_user;
@@ -121,86 +120,6 @@ begin
   return null;
 end $$;
 
--- As before, and everything that it changes is held before anything is changed, visitors no harder than by whoever writes: a link that
--- goes with a talk was written out of order, and whoever answers looks at the visitor again while they hold the talk.
-create or replace function app.erase_customer(p_conversation uuid, p_all boolean) returns int
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  org uuid := app.managed_org();
-  t record;
-  gone record;
-  copy record;
-  n int := 0;
-begin
-  select x.id, x.customer_email into t from app.conversations x where x.id = p_conversation and x.workspace_id = org;
-  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
-  -- Visitors before their talks, as when they write, and all in one order, so that two who erase the same customer wait for one another.
-  perform from app.visitors v where v.workspace_id = org and v.id in (
-      select x.visitor_id from app.conversations x where x.workspace_id = org
-         and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)))
-    order by v.id for no key update;
-  -- All talks at once, those that were joined to them among them, whose link goes: in the order in which everybody holds several.
-  perform from app.conversations x where x.workspace_id = org
-     and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)
-       or x.merged_into in (select y.id from app.conversations y where y.workspace_id = org
-            and (y.id = t.id or (p_all and t.customer_email <> '' and y.customer_email = t.customer_email))))
-   order by x.id for update;
-  for gone in select x.id, x.visitor_id from app.conversations x where x.workspace_id = org
-                 and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email))
-               order by x.id for update loop
-    perform app.tell(gone.id, 'conversation.closed', '{}');
-    perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', gone.id));
-    -- What of it stands in others, to which it was joined.
-    for copy in update app.conversation_messages x set content = '{"text": "This was erased with its customer."}'
-                 where x.workspace_id = org and x.content ? 'from' and x.content ->> 'from' = gone.id::text returning x.conversation_id loop
-      perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', copy.conversation_id));
-    end loop;
-    delete from app.conversations x where x.id = gone.id and x.workspace_id = org;
-    delete from app.visitors v where v.id = gone.visitor_id and v.workspace_id = org;
-    insert into app.audit_pending (workspace_id, kind, hand, actor, new)
-      values (org, 'customer.removed', 'person', auth.uid(), jsonb_build_object('id', gone.id));
-    n := n + 1;
-  end loop;
-  return n;
-end $$;
-
--- As before, and an id that was used for other words is refused: these would be lost in silence.
-create or replace function app.escalate(p_place uuid, p_client uuid, p_said jsonb) returns uuid
-language plpgsql volatile security definer set search_path = '' as $$
-declare
-  m record;
-  conversation uuid;
-begin
-  -- Their removal waits for this, or has been before.
-  perform from app.users u where u.id = auth.uid() for key share;
-  select x.workspace_id, x.user_id, x.name, x.email into m from app.workspace_members x join app.desks d on d.workspace_id = x.workspace_id
-   where x.id = p_place and x.user_id = auth.uid()
-     and not exists (select from app.workspaces w where w.id = x.workspace_id and w.deleted_at is not null)
-     for key share of x;
-  if not found then raise exception using errcode = 'P0404', message = 'no such place'; end if;
-  insert into app.conversations (workspace_id, client_id, asked_by, channel, customer_name, customer_email, status)
-    values (m.workspace_id, p_client, m.user_id, 'web', left(coalesce(nullif(m.name, ''), split_part(m.email, '@', 1)), 80), m.email, 'waiting')
-    on conflict (client_id, workspace_id) do nothing returning id into conversation;
-  if conversation is null then
-    select t.id into conversation from app.conversations t
-     where t.client_id = p_client and t.workspace_id = m.workspace_id and t.asked_by = m.user_id;
-    if conversation is null then raise exception using errcode = 'P0409', message = 'this id was used for something else'; end if;
-    -- What was asked with it then was written in the moment in which the talk was.
-    if (select jsonb_agg(x.content ->> 'text' order by x.seq) from app.conversation_messages x join app.conversations t
-          on t.id = x.conversation_id and t.workspace_id = x.workspace_id where t.id = conversation and x.created_at = t.created_at)
-       is distinct from (select jsonb_agg(s.one ->> 1 order by s.n) from jsonb_array_elements(p_said) with ordinality s(one, n)) then
-      raise exception using errcode = 'P0409', message = 'this id was used for another text';
-    end if;
-    return conversation;
-  end if;
-  insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_name)
-    select conversation, m.workspace_id, s.n, case when s.one ->> 0 = 'bot' then 'bot' else 'customer' end, jsonb_build_object('text', s.one ->> 1),
-           case when s.one ->> 0 = 'bot' then 'moat' else '' end
-      from jsonb_array_elements(p_said) with ordinality s(one, n) order by s.n;
-  update app.conversations t set last_seq = jsonb_array_length(p_said) where t.id = conversation and t.workspace_id = m.workspace_id;
-  return conversation;
-end $$;
-
 -- As before, by the one way in which anything is given; and not what somebody who is there, with room, has put off: it comes back to them.
 create or replace function app.deal(p_limit int) returns int
 language plpgsql volatile security definer set search_path = '' as $$
@@ -265,20 +184,6 @@ begin
   return n;
 end $$;
 
--- As before, and the customer hears who has their question by now.
-create or replace function app.tell_conversation() returns trigger
-language plpgsql volatile security definer set search_path = '' as $$
-begin
-  if tg_op = 'INSERT' or (new.status, new.claimed_by, new.priority, new.subject, new.labels, new.customer_name, new.customer_email, new.rating)
-      is distinct from (old.status, old.claimed_by, old.priority, old.subject, old.labels, old.customer_name, old.customer_email, old.rating) then
-    perform app.tell(new.workspace_id, 'conversation.changed', jsonb_build_object('conversation', new.id));
-    if tg_op = 'UPDATE' and (new.status, new.claimed_by) is distinct from (old.status, old.claimed_by) then
-      perform app.tell(new.id, 'conversation.changed', '{}');
-    end if;
-  end if;
-  return null;
-end $$;
-
 -- As before; and to colleagues that somebody has left.
 create or replace function app.tell_reading() returns trigger
 language plpgsql volatile security definer set search_path = '' as $$
@@ -314,11 +219,8 @@ alter function app.sweep_due(int) owner to moat_definer;
 alter function app.give_to(uuid, uuid, uuid, boolean) owner to moat_definer;
 alter function app.deal(int) owner to moat_definer;
 alter function app.give_back() owner to moat_definer;
-alter function app.escalate(uuid, uuid, jsonb) owner to moat_definer;
-alter function app.erase_customer(uuid, boolean) owner to moat_definer;
 alter function app.bring_back(int) owner to moat_definer;
 alter function app.tell_reading() owner to moat_definer;
-alter function app.tell_conversation() owner to moat_definer;
 alter function app.goes_on_elsewhere() owner to moat_definer;
 grant execute on function app.sweep_due(int), app.bring_back(int) to service;
 grant execute on function app.goes_on_elsewhere() to visitor;
@@ -363,8 +265,7 @@ begin
   return found_one;
 end $$;
 
--- The next one, if there is room for it. NULL: none, or no room: what was done before stays done.
-create function app.go_on() returns uuid
+create or replace function app.go_on() returns uuid
 language plpgsql volatile security invoker set search_path = '' as $$
 begin
   return app.take_next(gen_random_uuid());
@@ -372,9 +273,8 @@ exception when sqlstate 'P0442' then
   return null;
 end $$;
 
--- As before, and it says whether anything was done: whoever asks twice goes on to the next one once. Whoever puts something off has it
--- again when it comes back.
-create function app.set_conversation(p_conversation uuid, p_status text, p_until timestamptz, p_seen bigint, out held text, out done boolean)
+-- As before, and whoever puts something off has it again when it comes back.
+create or replace function app.set_conversation(p_conversation uuid, p_status text, p_until timestamptz, p_seen bigint, out held text, out done boolean)
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
   me uuid := (select auth.uid());
@@ -465,18 +365,6 @@ begin
   perform app.log_line(p_from, 'joined this to another conversation');
 end $$;
 
--- As before, and what is not said stays: what the staff calls a customer, and their address; NULL leaves it. For agents. What a customer says of themselves later stands above it.
-create or replace function app.name_customer(p_conversation uuid, p_name text, p_email text) returns void
-language plpgsql volatile security invoker set search_path = '' as $$
-begin
-  perform app.hold_agent();
-  perform from app.conversations t where t.id = p_conversation for no key update;
-  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
-  update app.conversations t set customer_name = coalesce(p_name, t.customer_name), customer_email = coalesce(p_email, t.customer_email)
-   where t.id = p_conversation and (t.customer_name, t.customer_email) <> (coalesce(p_name, t.customer_name), coalesce(p_email, t.customer_email));
-  if found then perform app.log_line(p_conversation, 'changed who the customer is'); end if;
-end $$;
-
 -- As before; whoever leaves looks no longer.
 create function app.look_at(p_conversation uuid, p_seq bigint, p_typing boolean, p_gone boolean) returns void
 language plpgsql volatile security invoker set search_path = '' as $$
@@ -492,5 +380,4 @@ begin
     set seq = greatest(r.seq, excluded.seq), looking_until = excluded.looking_until, typing_until = excluded.typing_until;
 end $$;
 
-grant execute on function app.claim(app.agents, uuid, uuid), app.take_next(uuid), app.look_at(uuid, bigint, boolean, boolean),
-  app.set_conversation(uuid, text, timestamptz, bigint), app.go_on() to authenticated;
+grant execute on function app.claim(app.agents, uuid, uuid), app.take_next(uuid), app.look_at(uuid, bigint, boolean, boolean) to authenticated;

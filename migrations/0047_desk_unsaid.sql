@@ -327,6 +327,89 @@ create trigger tell_member after insert or delete or update of role, email, name
   for each row execute function app.tell_member();
 alter function app.tell_member() owner to moat_definer;
 
+-- As before, and everything that it changes is held before anything is changed, visitors no harder than by whoever writes: a link that
+-- goes with a talk was written out of order, and whoever answers looks at the visitor again while they hold the talk.
+create or replace function app.erase_customer(p_conversation uuid, p_all boolean) returns int
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  org uuid := app.managed_org();
+  t record;
+  gone record;
+  copy record;
+  n int := 0;
+begin
+  select x.id, x.customer_email into t from app.conversations x where x.id = p_conversation and x.workspace_id = org;
+  if not found then raise exception using errcode = 'P0404', message = 'no such conversation'; end if;
+  -- Visitors before their talks, as when they write, and all in one order, so that two who erase the same customer wait for one another.
+  perform from app.visitors v where v.workspace_id = org and v.id in (
+      select x.visitor_id from app.conversations x where x.workspace_id = org
+         and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)))
+    order by v.id for no key update;
+  -- All talks at once, those that were joined to them among them, whose link goes: in the order in which everybody holds several.
+  perform from app.conversations x where x.workspace_id = org
+     and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email)
+       or x.merged_into in (select y.id from app.conversations y where y.workspace_id = org
+            and (y.id = t.id or (p_all and t.customer_email <> '' and y.customer_email = t.customer_email))))
+   order by x.id for update;
+  for gone in select x.id, x.visitor_id from app.conversations x where x.workspace_id = org
+                 and (x.id = t.id or (p_all and t.customer_email <> '' and x.customer_email = t.customer_email))
+               order by x.id for update loop
+    perform app.tell(gone.id, 'conversation.closed', '{}');
+    perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', gone.id));
+    -- What of it stands in others, to which it was joined.
+    for copy in update app.conversation_messages x set content = '{"text": "This was erased with its customer."}'
+                 where x.workspace_id = org and x.content ? 'from' and x.content ->> 'from' = gone.id::text returning x.conversation_id loop
+      perform app.tell(org, 'conversation.changed', jsonb_build_object('conversation', copy.conversation_id));
+    end loop;
+    delete from app.conversations x where x.id = gone.id and x.workspace_id = org;
+    delete from app.visitors v where v.id = gone.visitor_id and v.workspace_id = org;
+    insert into app.audit_pending (workspace_id, kind, hand, actor, new)
+      values (org, 'customer.removed', 'person', auth.uid(), jsonb_build_object('id', gone.id));
+    n := n + 1;
+  end loop;
+  return n;
+end $$;
+
+-- As before, and an id that was used for other words is refused: these would be lost in silence.
+create or replace function app.escalate(p_place uuid, p_client uuid, p_said jsonb) returns uuid
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  m record;
+  conversation uuid;
+begin
+  -- Their removal waits for this, or has been before.
+  perform from app.users u where u.id = auth.uid() for key share;
+  select x.workspace_id, x.user_id, x.name, x.email into m from app.workspace_members x join app.desks d on d.workspace_id = x.workspace_id
+   where x.id = p_place and x.user_id = auth.uid()
+     and not exists (select from app.workspaces w where w.id = x.workspace_id and w.deleted_at is not null)
+     for key share of x;
+  if not found then raise exception using errcode = 'P0404', message = 'no such place'; end if;
+  insert into app.conversations (workspace_id, client_id, asked_by, channel, customer_name, customer_email, status)
+    values (m.workspace_id, p_client, m.user_id, 'web', left(coalesce(nullif(m.name, ''), split_part(m.email, '@', 1)), 80), m.email, 'waiting')
+    on conflict (client_id, workspace_id) do nothing returning id into conversation;
+  if conversation is null then
+    select t.id into conversation from app.conversations t
+     where t.client_id = p_client and t.workspace_id = m.workspace_id and t.asked_by = m.user_id;
+    if conversation is null then raise exception using errcode = 'P0409', message = 'this id was used for something else'; end if;
+    -- What was asked with it then was written in the moment in which the talk was.
+    if (select jsonb_agg(x.content ->> 'text' order by x.seq) from app.conversation_messages x join app.conversations t
+          on t.id = x.conversation_id and t.workspace_id = x.workspace_id where t.id = conversation and x.created_at = t.created_at)
+       is distinct from (select jsonb_agg(s.one ->> 1 order by s.n) from jsonb_array_elements(p_said) with ordinality s(one, n)) then
+      raise exception using errcode = 'P0409', message = 'this id was used for another text';
+    end if;
+    return conversation;
+  end if;
+  insert into app.conversation_messages (conversation_id, workspace_id, seq, role, content, author_name)
+    select conversation, m.workspace_id, s.n, case when s.one ->> 0 = 'bot' then 'bot' else 'customer' end, jsonb_build_object('text', s.one ->> 1),
+           case when s.one ->> 0 = 'bot' then 'moat' else '' end
+      from jsonb_array_elements(p_said) with ordinality s(one, n) order by s.n;
+  update app.conversations t set last_seq = jsonb_array_length(p_said) where t.id = conversation and t.workspace_id = m.workspace_id;
+  return conversation;
+end $$;
+
+alter function app.erase_customer(uuid, boolean) owner to moat_definer;
+alter function app.escalate(uuid, uuid, jsonb) owner to moat_definer;
+
 alter function app.acting_lock(uuid) owner to moat_definer;
 alter function app.hold_membership() owner to moat_definer;
 alter function app.hold_acting() owner to moat_definer;
